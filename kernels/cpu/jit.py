@@ -1,0 +1,159 @@
+"""How every CPU kernel is compiled, cached, counted and called.
+
+``@kernel("signature")`` makes an entry point: explicit types, so that it is compiled once and never
+again for another shape. ``@inner`` makes a helper that kernels call and LLVM inlines.
+
+The disk cache of a file lives in a folder named after its content and that of every file it imports from this
+package. Numba itself watches only the file that holds the entry point, so an edited helper would leave stale code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numba
+from numba import config, njit
+from numba.misc.appdirs import AppDirs
+
+#: LLVM fast-math flags of every kernel. ``nnan`` and ``ninf`` are left out on purpose: not-a-number and
+#: infinity must survive, since the training loop looks for them.
+FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
+
+#: Every entry point by name, in the order of definition.
+KERNELS: dict[str, Kernel] = {}
+
+_recording: dict[str, Kernel] | None = None
+
+
+@functools.cache
+def _depends_on(source: Path) -> frozenset[Path]:
+    """The file itself and every file of this package that it imports, directly or not."""
+    imports = re.findall(r"^from kernels\.cpu(?:\.(\w+))? import (.+)$", source.read_text(), re.M)
+    names = {n for module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
+    direct = {source.with_name(f"{name}.py") for name in names} - {source}
+    return frozenset({source}.union(*(_depends_on(path) for path in direct if path.exists())))
+
+
+@functools.cache
+def _cache_folder(source: Path) -> str:
+    digest = hashlib.sha256(f"numba {numba.__version__}".encode())
+    for path in sorted(_depends_on(source) | {Path(__file__)}):
+        digest.update(path.read_bytes())
+    base = os.environ.get("NUMBA_CACHE_DIR") or AppDirs("nnvis", False).user_cache_dir
+    folder = Path(base) / "kernels" / f"{source.stem}-{digest.hexdigest()[:16]}"
+    if not folder.exists():
+        _forget_old_caches(folder.parent, source.stem, keep=2)
+    return str(folder)
+
+
+def _forget_old_caches(parent: Path, stem: str, keep: int) -> None:
+    with contextlib.suppress(OSError):
+        folders = sorted(parent.glob(f"{stem}-*"), key=lambda folder: folder.stat().st_mtime)
+        for folder in folders[:-keep]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class Kernel:
+    """A compiled entry point with one fixed signature.
+
+    Parameters
+    ----------
+    function : callable
+        The Python source.
+    signature : str
+        Numba signature, for example ``"void(f4[:,::1], f4[:,::1])"``.
+    parallel : bool
+        Whether ``prange`` loops run on several threads.
+    """
+
+    def __init__(self, function: Callable, signature: str, parallel: bool):
+        self.name = function.__name__
+        self.signature = signature
+        folder = _cache_folder(Path(function.__code__.co_filename))
+        previous, config.CACHE_DIR = config.CACHE_DIR, folder
+        try:
+            self.dispatcher = njit(parallel=parallel, nogil=True, cache=True, fastmath=FAST_MATH)(function)
+        finally:
+            config.CACHE_DIR = previous
+        self.__doc__ = function.__doc__
+
+    @property
+    def compiled(self) -> bool:
+        """Whether machine code is in memory."""
+        return bool(self.dispatcher.signatures)
+
+    def compile(self) -> bool:
+        """Load from the disk cache or compile; True if it had to be compiled."""
+        if not self.compiled:
+            self.dispatcher.compile(self.signature)
+            self.dispatcher.disable_compile()
+            return bool(self.dispatcher.stats.cache_misses)
+        return False
+
+    def __call__(self, *args):
+        if _recording is not None:
+            _recording[self.name] = self
+            return 0.0
+        if not self.compiled:
+            self.compile()
+        return self.dispatcher(*args)
+
+
+def kernel(signature: str, parallel: bool = True) -> Callable[[Callable], Kernel]:
+    """Decorator: make `function` an entry point with this Numba `signature`."""
+
+    def decorate(function: Callable) -> Kernel:
+        made = Kernel(function, signature, parallel)
+        assert made.name not in KERNELS, f"two kernels are called {made.name}"
+        KERNELS[made.name] = made
+        return made
+
+    return decorate
+
+
+def inner(function: Callable) -> Callable:
+    """Decorator: a compiled helper, called only from kernels."""
+    return njit(nogil=True, fastmath=FAST_MATH)(function)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[dict[str, Kernel]]:
+    """Within this context kernel calls do nothing but note which kernels they need."""
+    global _recording
+    outer, _recording = _recording, {}
+    try:
+        yield _recording
+    finally:
+        _recording = outer
+
+
+def compile_kernels(kernels: list[Kernel], progress: Callable[[int, int, str], None] | None = None) -> int:
+    """Make all `kernels` ready to run.
+
+    Parameters
+    ----------
+    kernels : list of Kernel
+    progress : callable, optional
+        Called as ``progress(done, total, name)`` before each kernel that is not in memory yet, and once at the end.
+
+    Returns
+    -------
+    int
+        How many had to be compiled; the others came from memory or from the disk cache.
+    """
+    waiting = [k for k in kernels if not k.compiled]
+    fresh = 0
+    for done, each in enumerate(waiting):
+        if progress:
+            progress(done, len(waiting), each.name)
+        fresh += each.compile()
+    if progress and waiting:
+        progress(len(waiting), len(waiting), "")
+    return fresh

@@ -1,0 +1,366 @@
+"""An 8-lane float32 vector type for Numba, and the few operations the kernels are made of.
+
+Addresses are plain integers in bytes, taken once with :func:`address`. LLVM lowers the vectors to whatever the
+host has (two SSE or NEON registers, one AVX2 register, half an AVX-512 one). Loads and stores need no alignment.
+Nothing here checks bounds: the caller owns the address arithmetic.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic, models, register_model
+
+LANES = 8
+#: Bytes in one vector.
+BYTES = 4 * LANES
+
+FLOAT = ir.FloatType()
+INT64 = ir.IntType(64)
+INT32 = ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+INT_VECTOR = ir.VectorType(INT32, LANES)
+BYTE_VECTOR = ir.VectorType(ir.IntType(8), LANES)
+
+
+class VectorType(types.Type):
+    """Numba's view of eight float32 lanes."""
+
+    def __init__(self):
+        super().__init__(name="float32x8")
+
+
+float32x8 = VectorType()
+
+
+@register_model(VectorType)
+class _VectorModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, VECTOR)
+
+
+# --- LLVM building blocks, used here and by the register-tiled micro-kernels ---------------------------------
+
+
+def float_pointer(builder, address):
+    """An integer address as ``float*``."""
+    return builder.inttoptr(address, FLOAT.as_pointer())
+
+
+def load_at(builder, pointer, offset):
+    """Vector at ``pointer + offset`` floats."""
+    place = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
+    return builder.load(place, align=4)
+
+
+def store_at(builder, vector, pointer, offset):
+    """Write `vector` to ``pointer + offset`` floats."""
+    place = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
+    builder.store(vector, place, align=4)
+
+
+def broadcast_lane(builder, scalar):
+    """One scalar in all lanes."""
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    vector = builder.insert_element(undefined, scalar, INT32(0))
+    return builder.shuffle_vector(vector, undefined, ir.Constant(INT_VECTOR, [0] * LANES))
+
+
+def fused_multiply_add(builder, a, b, c):
+    """``a * b + c``: one instruction where the host has it, two where not."""
+    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
+    return builder.call(function, [a, b, c])
+
+
+def _unary_call(builder, name, a):
+    kind = ir.FunctionType(VECTOR, [VECTOR])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.v{LANES}f32")
+    return builder.call(function, [a])
+
+
+# --- memory --------------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def address(typingctx, array):
+    """Address of the first element.
+
+    ``array.ctypes.data`` would touch the reference count, which makes a hot loop twice as slow.
+    """
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.ptrtoint(data, INT64)
+
+    return types.intp(array), codegen
+
+
+@intrinsic
+def load(typingctx, place):
+    """Eight floats at address `place`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load(builder.inttoptr(args[0], VECTOR.as_pointer()), align=4)
+
+    return float32x8(types.intp), codegen
+
+
+@intrinsic
+def store(typingctx, place, vector):
+    """Write eight floats to address `place`."""
+
+    def codegen(context, builder, signature, args):
+        builder.store(args[1], builder.inttoptr(args[0], VECTOR.as_pointer()), align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, float32x8), codegen
+
+
+@intrinsic
+def load_scalar(typingctx, place):
+    """The float at address `place`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.load(float_pointer(builder, args[0]))
+
+    return types.float32(types.intp), codegen
+
+
+@intrinsic
+def store_scalar(typingctx, place, value):
+    """Write one float to address `place`."""
+
+    def codegen(context, builder, signature, args):
+        builder.store(args[1], float_pointer(builder, args[0]))
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.float32), codegen
+
+
+@intrinsic
+def load_bytes(typingctx, place):
+    """Eight unsigned bytes at address `place`, as floats."""
+
+    def codegen(context, builder, signature, args):
+        place = builder.inttoptr(args[0], BYTE_VECTOR.as_pointer())
+        return builder.uitofp(builder.load(place, align=1), VECTOR)
+
+    return float32x8(types.intp), codegen
+
+
+@intrinsic
+def store_bytes(typingctx, place, vector):
+    """Write eight lanes, whole numbers from 0 to 255, as unsigned bytes."""
+
+    def codegen(context, builder, signature, args):
+        place = builder.inttoptr(args[0], BYTE_VECTOR.as_pointer())
+        builder.store(builder.fptoui(args[1], BYTE_VECTOR), place, align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, float32x8), codegen
+
+
+# --- arithmetic ----------------------------------------------------------------------------------------------
+
+
+@intrinsic
+def splat(typingctx, value):
+    """One float32 in all lanes."""
+
+    def codegen(context, builder, signature, args):
+        return broadcast_lane(builder, args[0])
+
+    return float32x8(types.float32), codegen
+
+
+@intrinsic
+def fma(typingctx, a, b, c):
+    """``a * b + c``."""
+
+    def codegen(context, builder, signature, args):
+        return fused_multiply_add(builder, *args)
+
+    return float32x8(float32x8, float32x8, float32x8), codegen
+
+
+def _binary(operation: str, meaning: str):
+    @intrinsic
+    def function(typingctx, a, b):
+        def codegen(context, builder, signature, args):
+            return getattr(builder, operation)(args[0], args[1])
+
+        return float32x8(float32x8, float32x8), codegen
+
+    function.__doc__ = meaning
+    return function
+
+
+add = _binary("fadd", "``a + b``.")
+sub = _binary("fsub", "``a - b``.")
+mul = _binary("fmul", "``a * b``.")
+div = _binary("fdiv", "``a / b``.")
+
+
+def _rounding(name: str, meaning: str):
+    @intrinsic
+    def function(typingctx, a):
+        def codegen(context, builder, signature, args):
+            return _unary_call(builder, name, args[0])
+
+        return float32x8(float32x8), codegen
+
+    function.__doc__ = meaning
+    return function
+
+
+floor = _rounding("floor", "Largest whole number not above each lane.")
+absolute = _rounding("fabs", "Absolute value of each lane.")
+square_root = _rounding("sqrt", "Square root of each lane.")
+
+
+def _selection(comparison: str, ordered: bool, meaning: str):
+    @intrinsic
+    def function(typingctx, a, b, then, otherwise):
+        def codegen(context, builder, signature, args):
+            compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
+            condition = compare(comparison, args[0], args[1])
+            return builder.select(condition, args[2], args[3])
+
+        return float32x8(*[float32x8] * 4), codegen
+
+    function.__doc__ = meaning
+    return function
+
+
+select_gt = _selection(">", True, "``then`` where ``a > b``, else ``otherwise`` (also where either is NaN).")
+select_lt = _selection("<", True, "``then`` where ``a < b``, else ``otherwise`` (also where either is NaN).")
+select_eq = _selection("==", True, "``then`` where ``a == b``, else ``otherwise`` (also where either is NaN).")
+select_le = _selection("<=", True, "``then`` where ``a <= b``, else ``otherwise`` (also where either is NaN).")
+select_nan = _selection("uno", False, "``then`` where either is NaN, else ``otherwise``.")
+
+
+@intrinsic
+def exp2_int(typingctx, n):
+    """``2 ** n`` for whole numbers -126 <= n <= 127, by writing the exponent field."""
+
+    def codegen(context, builder, signature, args):
+        whole = builder.fptosi(args[0], INT_VECTOR)
+        biased = builder.add(whole, ir.Constant(INT_VECTOR, [127] * LANES))
+        shifted = builder.shl(biased, ir.Constant(INT_VECTOR, [23] * LANES))
+        return builder.bitcast(shifted, VECTOR)
+
+    return float32x8(float32x8), codegen
+
+
+@intrinsic
+def lane_sum(typingctx, vector):
+    """Sum of the eight lanes."""
+
+    def codegen(context, builder, signature, args):
+        total = builder.extract_element(args[0], INT32(0))
+        for lane in range(1, LANES):
+            total = builder.fadd(total, builder.extract_element(args[0], INT32(lane)))
+        return total
+
+    return types.float32(float32x8), codegen
+
+
+# --- bits of floats, integers, reductions --------------------------------------------------------------------
+
+
+@intrinsic
+def with_sign(typingctx, magnitude, sign):
+    """Absolute value of the first with the sign of the second."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(VECTOR, [VECTOR] * 2)
+        name = f"llvm.copysign.v{LANES}f32"
+        function = cgutils.get_or_insert_function(builder.module, kind, name)
+        return builder.call(function, args)
+
+    return float32x8(float32x8, float32x8), codegen
+
+
+@intrinsic
+def exponent(typingctx, a):
+    """The whole number e with ``a = m * 2 ** e``, 1 <= m < 2, for positive normal numbers."""
+
+    def codegen(context, builder, signature, args):
+        bits = builder.bitcast(args[0], INT_VECTOR)
+        biased = builder.lshr(bits, ir.Constant(INT_VECTOR, [23] * LANES))
+        return builder.sitofp(builder.sub(biased, ir.Constant(INT_VECTOR, [127] * LANES)), VECTOR)
+
+    return float32x8(float32x8), codegen
+
+
+@intrinsic
+def mantissa(typingctx, a):
+    """The m with ``a = m * 2 ** e``, 1 <= m < 2, for positive normal numbers."""
+
+    def codegen(context, builder, signature, args):
+        bits = builder.bitcast(args[0], INT_VECTOR)
+        fraction = builder.and_(bits, ir.Constant(INT_VECTOR, [0x7FFFFF] * LANES))
+        return builder.bitcast(builder.or_(fraction, ir.Constant(INT_VECTOR, [0x3F800000] * LANES)), VECTOR)
+
+    return float32x8(float32x8), codegen
+
+
+@intrinsic
+def select_better(typingctx, a, best, then, otherwise):
+    """``then`` where ``a > best`` or `a` is NaN, else ``otherwise``: one step of a maximum that keeps NaN."""
+
+    def codegen(context, builder, signature, args):
+        greater = builder.fcmp_ordered(">", args[0], args[1])
+        nan = builder.fcmp_unordered("uno", args[0], args[0])
+        return builder.select(builder.or_(greater, nan), args[2], args[3])
+
+    return float32x8(*[float32x8] * 4), codegen
+
+
+@intrinsic
+def load_ints(typingctx, place):
+    """Eight int32 at address `place`, as floats (exact up to 2 ** 24)."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], INT_VECTOR.as_pointer())
+        return builder.sitofp(builder.load(pointer, align=4), VECTOR)
+
+    return float32x8(types.intp), codegen
+
+
+@intrinsic
+def store_ints(typingctx, place, vector):
+    """Write eight lanes, whole numbers, as int32."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], INT_VECTOR.as_pointer())
+        builder.store(builder.fptosi(args[1], INT_VECTOR), pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, float32x8), codegen
+
+
+@intrinsic
+def lane(typingctx, vector, index):
+    """One lane."""
+
+    def codegen(context, builder, signature, args):
+        return builder.extract_element(args[0], builder.trunc(args[1], INT32))
+
+    return types.float32(float32x8, types.intp), codegen
+
+
+@intrinsic
+def lane_max(typingctx, vector):
+    """Largest of the eight lanes; NaN lanes may be passed over."""
+
+    def codegen(context, builder, signature, args):
+        best = builder.extract_element(args[0], INT32(0))
+        for index in range(1, LANES):
+            each = builder.extract_element(args[0], INT32(index))
+            best = builder.select(builder.fcmp_ordered(">", each, best), each, best)
+        return best
+
+    return types.float32(float32x8), codegen

@@ -1,0 +1,118 @@
+"""Speed beside PyTorch and BLAS: ratios in one process, equal threads, alternating turns, medians."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from nnvis.bench.cases import Case, all_cases, torch_module
+from nnvis.bench.timer import alternate
+from nnvis.errors import UnknownNameError
+
+__all__ = ["GROUPS", "Row", "run"]
+
+#: What can be timed.
+GROUPS = ("matmul", "conv", "norm", "pool", "train")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One result.
+
+    Attributes
+    ----------
+    group, name : str
+    threads : int
+    seconds : float
+        Median of one call of ours.
+    rivals : dict of str to float
+        Median seconds of the others: "BLAS", or PyTorch's "contiguous" and "channels-last".
+    gflops : float or None
+        Billions of floating-point operations a second, ours.
+    """
+
+    group: str
+    name: str
+    threads: int
+    seconds: float
+    rivals: dict[str, float]
+    gflops: float | None = None
+
+    @property
+    def ratio(self) -> float | None:
+        """Time of the fastest rival over ours: above 1, we are faster."""
+        return min(self.rivals.values()) / self.seconds if self.rivals else None
+
+
+def run(
+    groups: Iterable[str] = GROUPS,
+    threads: Iterable[int] = (1, 2),
+    rounds: int = 7,
+    report: Callable[[Row], None] | None = None,
+) -> list[Row]:
+    """Time the cases of these groups.
+
+    Parameters
+    ----------
+    groups : iterable of str
+        Of :data:`GROUPS`.
+    threads : iterable of int
+        Thread counts, given to both sides.
+    rounds : int
+        Turns of each side.
+    report : callable, optional
+        Called with each row as it is done.
+    """
+    cases = all_cases()
+    rows = []
+    for group in groups:
+        if group not in cases:
+            raise UnknownNameError(f"There is no benchmark {group!r}; known are {', '.join(GROUPS)}.")
+    for count in threads:
+        with _threads(count):
+            for group in groups:
+                for case in cases[group]:
+                    rows.append(_time(group, case, count, rounds))
+                    if report:
+                        report(rows[-1])
+    return rows
+
+
+def _time(group: str, case: Case, threads: int, rounds: int) -> Row:
+    ours, rivals = case.make()
+    seconds, *others = alternate([ours, *rivals.values()], rounds)
+    rate = case.flops / seconds / 1e9 if case.flops else None
+    return Row(group, case.name, threads, seconds, dict(zip(rivals, others, strict=True)), rate)
+
+
+class _threads:  # noqa: N801 - a context manager, used like a function
+    """All sides on `count` threads for a while."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __enter__(self) -> None:
+        import numba
+
+        self.before = numba.get_num_threads()
+        available = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+        numba.set_num_threads(min(self.count, available))
+        torch = torch_module()
+        if torch is not None:
+            torch.set_num_threads(self.count)
+        self.limits = _limit_blas(self.count)
+
+    def __exit__(self, *_: object) -> None:
+        import numba
+
+        numba.set_num_threads(self.before)
+        if self.limits is not None:
+            self.limits.restore_original_limits()
+
+
+def _limit_blas(count: int):
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError:
+        return None
+    return threadpool_limits(count, user_api="blas")

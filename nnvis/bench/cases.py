@@ -1,0 +1,276 @@
+"""What is timed: each case makes functions that do the same work, ours first."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Work = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the benchmark.
+
+    Attributes
+    ----------
+    name : str
+    make : callable
+        Returns our function and the rivals' by name: "BLAS", "contiguous", "channels-last".
+    flops : float
+        Floating-point operations of one call; 0 where a rate would mean nothing.
+    """
+
+    name: str
+    make: Callable[[], tuple[Work, dict[str, Work]]]
+    flops: float = 0.0
+
+
+def torch_module() -> Any:
+    """PyTorch, if it is installed."""
+    if importlib.util.find_spec("torch") is None:
+        return None
+    return importlib.import_module("torch")
+
+
+def _cpu() -> ModuleType:
+    return importlib.import_module("kernels.cpu")
+
+
+def _random(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def _layouts(*images: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
+    """Our channels-last arrays as PyTorch tensors, in both of its memory formats."""
+    torch = torch_module()
+    if torch is None:
+        return
+    tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2))) for image in images]
+    yield "contiguous", tensors
+    yield "channels-last", [t.contiguous(memory_format=torch.channels_last) for t in tensors]
+
+
+# --- matrix product -----------------------------------------------------------------------------------------
+
+
+def _matmul(m: int, k: int, n: int) -> Case:
+    def make() -> tuple[Work, dict[str, Work]]:
+        a, b, c = _random(m, k), _random(k, n), np.empty((m, n), np.float32)
+        rivals: dict[str, Work] = {"BLAS": lambda: np.matmul(a, b, out=c)}
+        return lambda: _cpu().matmul(a, b, c, False, False), rivals
+
+    return Case(f"matmul {m}x{k}x{n}", make, 2.0 * m * k * n)
+
+
+# --- convolution --------------------------------------------------------------------------------------------
+
+
+def _conv(which: str, n: int, size: int, c: int, o: int, kernel: int = 3, stride: int = 1, groups: int = 1) -> Case:
+    padding, out = kernel // 2, (size + 2 * (kernel // 2) - kernel) // stride + 1
+    geometry = (stride, stride), (padding, padding), (1, 1), groups
+
+    def make() -> tuple[Work, dict[str, Work]]:
+        x, dy = _random(n, size, size, c), _random(n, out, out, o)
+        w = _random(kernel, kernel, c // groups, o)
+        y, dx, dw = np.empty_like(dy), np.empty_like(x), np.empty_like(w)
+        ours: dict[str, Work] = {
+            "forward": lambda: _cpu().conv2d_forward(x, w, None, y, *geometry),
+            "data": lambda: _cpu().conv2d_backward_data(dy, w, dx, *geometry),
+            "weights": lambda: _cpu().conv2d_backward_weights(x, dy, dw, None, *geometry),
+        }
+        return ours[which], {name: rival[which] for name, rival in _torch_conv(x, dy, w, geometry)}
+
+    shape = f"{n}x{size}x{size}x{c} -> {o}, {kernel}x{kernel}" + f" /{stride}" * (stride > 1)
+    depthwise = "depthwise " * (groups > 1)
+    return Case(f"{depthwise}conv {which} {shape}", make, 2.0 * n * out * out * o * kernel**2 * c / groups)
+
+
+def _torch_conv(x, dy, w, geometry) -> Iterator[tuple[str, dict[str, Work]]]:
+    torch = torch_module()
+    stride, padding, dilation, groups = geometry
+    options = [list(stride), list(padding), list(dilation)]
+    for name, (tx, tdy) in _layouts(x, dy):
+        tw = torch.from_numpy(np.ascontiguousarray(w.transpose(3, 2, 0, 1)))
+        if name == "channels-last":
+            tw = tw.contiguous(memory_format=torch.channels_last)
+
+        def back(mask, tx=tx, tdy=tdy, tw=tw):
+            torch.ops.aten.convolution_backward(tdy, tx, tw, None, *options, False, [0, 0], groups, mask)
+
+        def ahead(tx=tx, tw=tw):
+            with torch.no_grad():
+                torch.nn.functional.conv2d(tx, tw, None, *options, groups)
+
+        yield (
+            name,
+            {
+                "forward": ahead,
+                "data": partial(back, [True, False, False]),
+                "weights": partial(back, [False, True, False]),
+            },
+        )
+
+
+# --- batch normalisation and pooling ------------------------------------------------------------------------
+
+
+def _batch_norm(which: str, n: int, size: int, c: int) -> Case:
+    def make() -> tuple[Work, dict[str, Work]]:
+        x, dy = _random(n, size, size, c), _random(n, size, size, c)
+        gamma, beta, mean, inv, rm, rv, dg, db = (np.ones(c, np.float32) for _ in range(8))
+        flat = [a.reshape(-1, c) for a in (x, np.empty_like(x), dy, np.empty_like(x))]
+        k = _cpu()
+        ahead = lambda: k.batch_norm_forward_train(flat[0], gamma, beta, flat[1], mean, inv, rm, rv, 0.1, 1e-5)  # noqa: E731
+        ahead()
+        back = lambda: k.batch_norm_backward_train(flat[0], gamma, mean, inv, flat[2], flat[3], dg, db)  # noqa: E731
+        return (ahead if which == "forward" else back), dict(_torch_batch_norm(which, x, dy))
+
+    return Case(f"batch norm {which} {n}x{size}x{size}x{c}", make)
+
+
+def _torch_batch_norm(which: str, x, dy) -> Iterator[tuple[str, Work]]:
+    for name, (tx, tdy) in _layouts(x, dy):
+        yield name, _torch_batch_norm_work(which, tx, tdy)
+
+
+def _torch_batch_norm_work(which: str, x, dy) -> Work:
+    torch = torch_module()
+    ones, zeros, mean, var = (make(x.shape[1]) for make in (torch.ones, torch.zeros, torch.zeros, torch.ones))
+    ahead = lambda: torch.ops.aten.native_batch_norm(x, ones, zeros, mean, var, True, 0.1, 1e-5)  # noqa: E731
+    _, *batch = ahead()
+    saved = (mean, var, *batch, True, 1e-5, [True, True, True])
+    back = lambda: torch.ops.aten.native_batch_norm_backward(dy, x, ones, *saved)  # noqa: E731
+    return ahead if which == "forward" else back
+
+
+def _max_pool(which: str, n: int, size: int, c: int, kernel: int = 2, stride: int = 2) -> Case:
+    out, padding = (
+        (size + 2 * (kernel // 2 if kernel > 2 else 0) - kernel) // stride + 1,
+        kernel // 2 if kernel > 2 else 0,
+    )
+    geometry = (kernel, kernel), (stride, stride), (padding, padding)
+
+    def make() -> tuple[Work, dict[str, Work]]:
+        x, dy = _random(n, size, size, c), _random(n, out, out, c)
+        y, dx, argmax = np.empty_like(dy), np.empty_like(x), np.empty(dy.shape, np.uint8)
+        _cpu().max_pool2d_forward(x, y, argmax, *geometry)
+        ours: dict[str, Work] = {
+            "forward": lambda: _cpu().max_pool2d_forward(x, y, argmax, *geometry),
+            "backward": lambda: _cpu().max_pool2d_backward(dy, argmax, dx, *geometry),
+        }
+        return ours[which], dict(_torch_max_pool(which, x, dy, [list(g) for g in geometry]))
+
+    return Case(f"max pool {which} {n}x{size}x{size}x{c}, {kernel}x{kernel} /{stride}", make)
+
+
+def _torch_max_pool(which: str, x, dy, geometry) -> Iterator[tuple[str, Work]]:
+    for name, (tx, tdy) in _layouts(x, dy):
+        yield name, _torch_max_pool_work(which, tx, tdy, geometry)
+
+
+def _torch_max_pool_work(which: str, x, dy, geometry) -> Work:
+    aten = torch_module().ops.aten
+    ahead = lambda: aten.max_pool2d_with_indices(x, *geometry)  # noqa: E731
+    where = ahead()[1]
+    back = lambda: aten.max_pool2d_with_indices_backward(dy, x, *geometry, [1, 1], False, where)  # noqa: E731
+    return ahead if which == "forward" else back
+
+
+def _avg_pool(which: str, n: int, size: int, c: int) -> Case:
+    def make() -> tuple[Work, dict[str, Work]]:
+        x, dy = _random(n, size, size, c), _random(n, 1, 1, c)
+        y, dx = np.empty_like(dy), np.empty_like(x)
+        ours: dict[str, Work] = {
+            "forward": lambda: _cpu().adaptive_avg_pool2d_forward(x, y),
+            "backward": lambda: _cpu().adaptive_avg_pool2d_backward(dy, dx),
+        }
+        return ours[which], dict(_torch_avg_pool(which, x, dy))
+
+    return Case(f"global average pool {which} {n}x{size}x{size}x{c}", make)
+
+
+def _torch_avg_pool(which: str, x, dy) -> Iterator[tuple[str, Work]]:
+    for name, (tx, tdy) in _layouts(x, dy):
+        if which == "forward":
+            yield name, partial(tx.mean, (2, 3))
+        else:
+            yield name, partial(_torch_spread, tx, tdy)
+
+
+def _torch_spread(x, dy):
+    return (dy / (x.shape[2] * x.shape[3])).expand_as(x).contiguous()
+
+
+# --- whole training steps -----------------------------------------------------------------------------------
+
+
+def _training_step(net: str, batch: int) -> Case:
+    def make() -> tuple[Work, dict[str, Work]]:
+        import nnvis as nv
+
+        network = nv.Network(nv.zoo.build(net))
+        trainer = nv.Trainer(network, optimizer=nv.SGD(lr=0.01, momentum=0.9))
+        x, labels = _random(batch, *network.input_shape), np.arange(batch) % 10
+        return lambda: trainer.step(x, labels), dict(_torch_steps(net, x, labels))
+
+    return Case(f"training step {net}, batch {batch}", make)
+
+
+def _torch_steps(net: str, x: np.ndarray, labels: np.ndarray) -> Iterator[tuple[str, Work]]:
+    if torch_module() is None:
+        return
+    from nnvis.bench import torch_nets
+
+    makers: dict[str, Callable] = {
+        "mlp": torch_nets.mlp,
+        "lenet5": torch_nets.LeNet5,
+        "vgg11": torch_nets.VGG11,
+        "resnet20": torch_nets.ResNetCifar,
+    }
+    for name, (tx,) in _layouts(x):
+        yield name, _torch_step(makers[net](), tx, labels, name == "channels-last")
+
+
+def _torch_step(model, x, labels: np.ndarray, channels_last: bool) -> Work:
+    torch = torch_module()
+    if channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    model.train()
+    targets = torch.from_numpy(labels)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), targets).backward()
+        optimizer.step()
+
+    return step
+
+
+#: Convolutions of ResNet-20 and VGG-11 on 32x32 images, LeNet-5's first, a strided and a 1x1 one, as
+#: (batch, size, channels in, channels out, kernel, stride).
+_CONVOLUTIONS = [
+    (64, 32, 16, 16, 3, 1), (64, 16, 32, 32, 3, 1), (64, 8, 64, 64, 3, 1), (64, 16, 64, 128, 3, 1),
+    (64, 8, 128, 256, 3, 1), (64, 4, 512, 512, 3, 1), (64, 32, 3, 64, 3, 1), (64, 28, 1, 6, 5, 1),
+    (64, 16, 16, 32, 3, 2), (64, 16, 64, 128, 1, 1),
+]  # fmt: skip
+
+
+def all_cases() -> dict[str, list[Case]]:
+    """The cases by group."""
+    return {
+        "matmul": [_matmul(n, n, n) for n in (512, 1024, 2048)] + [_matmul(64, 784, 256), _matmul(784, 64, 256)],
+        "conv": [_conv(which, *shape) for which in ("forward", "data", "weights") for shape in _CONVOLUTIONS]
+        + [_conv(which, 32, 16, 96, 96, groups=96) for which in ("forward", "data", "weights")],
+        "norm": [_batch_norm(which, 64, *s) for which in ("forward", "backward") for s in ((32, 16), (8, 64))],
+        "pool": [_max_pool(which, 64, *s) for which in ("forward", "backward") for s in ((32, 16), (16, 64))]
+        + [_avg_pool(which, 64, 8, 64) for which in ("forward", "backward")],
+        "train": [_training_step(*s) for s in (("mlp", 64), ("lenet5", 64), ("vgg11", 64), ("resnet20", 64))],
+    }

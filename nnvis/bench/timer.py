@@ -1,0 +1,48 @@
+"""Alternating timing: rivals take turns in one process, so that what slows the machine slows both."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+
+#: Seconds between turns, in which the other side's idle threads stop spinning.
+PAUSE = 0.005
+
+
+def alternate(rivals: list[Callable[[], object]], rounds: int = 7, turn: float = 0.04) -> list[float]:
+    """Median seconds of one call of each rival.
+
+    Parameters
+    ----------
+    rivals : list of callable
+    rounds : int
+        Turns of each rival.
+    turn : float
+        Seconds of one turn, in which a rival is called as often as fits.
+
+    Returns
+    -------
+    list of float
+        Median over turns of the median within a turn.
+    """
+    repeats = [_repeats(rival, turn) for rival in rivals]
+    medians: list[list[float]] = [[] for _ in rivals]
+    for _ in range(rounds):
+        for rival, count, found in zip(rivals, repeats, medians, strict=True):
+            time.sleep(PAUSE)
+            rival()
+            found.append(statistics.median(_timed(rival) for _ in range(count)))
+    return [statistics.median(found) for found in medians]
+
+
+def _repeats(rival: Callable[[], object], turn: float) -> int:
+    rival()
+    rival()
+    return max(1, min(200, int(turn / max(_timed(rival), 1e-7))))
+
+
+def _timed(rival: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    rival()
+    return time.perf_counter() - start

@@ -1,0 +1,430 @@
+"""A network as data: named nodes, each a layer with its inputs. Validation, order, shapes, JSON."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nnvis.errors import ConfigError, GraphError, NnvisError, ShapeError, UnknownNameError
+from nnvis.init import Initializer, initializer
+from nnvis.layers.base import Buffer, Layer, Parameter, Shape, describe
+
+FORMAT = "nnvis-graph"
+VERSION = 1
+
+#: Name of the graph's input, in the `inputs` of nodes.
+INPUT = "input"
+
+
+@dataclass(frozen=True)
+class Node:
+    """One layer in its place.
+
+    Attributes
+    ----------
+    name : str
+        Unique in the graph.
+    layer : Layer
+    inputs : tuple of str
+        Names of the nodes it reads, or "input".
+    """
+
+    name: str
+    layer: Layer
+    inputs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Something that keeps a graph from working: the node it sits on and one sentence."""
+
+    node: str | None
+    message: str
+
+
+class Graph:
+    """A directed acyclic graph of layers with one input and one output.
+
+    Parameters
+    ----------
+    input_shape : tuple of int
+        Shape of one example, channels last, without the batch axis: ``(28, 28, 1)``, ``(2,)``.
+    init : Initializer or str, optional
+        Initialiser of all weights whose layer does not choose its own. Without it each layer has its default
+        (He for convolutions and linear layers).
+    name : str
+        What the network is called in summaries and run folders.
+
+    Examples
+    --------
+    >>> g = Graph((32, 32, 3))
+    >>> c = g.add(Conv2d(16, 3, padding=1), g.input, name="conv1")
+    >>> g.output = g.add(Linear(10), g.add(GlobalAvgPool2d(), g.add(ReLU(), c)), name="fc")
+    """
+
+    def __init__(self, input_shape: Iterable[int], init: Initializer | str | None = None, name: str = "net"):
+        self.input_shape = _input_shape(input_shape)
+        self.init = None if init is None else initializer(init)
+        self.name = name
+        self.nodes: dict[str, Node] = {}
+        self._output: str | None = None
+        self._shapes: dict[str, Shape] = {INPUT: self.input_shape}
+
+    # --- building -----------------------------------------------------------------------------------------
+
+    @property
+    def input(self) -> Node:
+        """The graph's input, to be handed to :meth:`add`."""
+        return Node(INPUT, Layer(), ())
+
+    @property
+    def output(self) -> Node:
+        """The node whose output is the network's; the one added last unless it is set."""
+        name = self._output or next(reversed(self.nodes), None)
+        if name is None:
+            raise GraphError("The graph has no nodes yet; add a layer.")
+        if name not in self.nodes:
+            raise GraphError(f"The graph's output {name!r} is not one of its nodes.")
+        return self.nodes[name]
+
+    @output.setter
+    def output(self, node: Node | str) -> None:
+        name = _name_of(node)
+        if name not in self.nodes:
+            raise GraphError(f"The output {name!r} is not a node of this graph{_similar(name, self.nodes)}.")
+        self._output = name
+
+    def add(self, layer: Layer, inputs: Node | str | Iterable[Node | str], name: str | None = None) -> Node:
+        """Add a layer that reads `inputs` and return its node.
+
+        Parameters
+        ----------
+        layer : Layer
+        inputs : Node, str, or a list of these
+        name : str, optional
+            Without it the node is called after its kind: ``relu``, ``relu_2``.
+
+        Raises
+        ------
+        GraphError, ShapeError
+            The name is taken, an input does not exist, or its shape does not fit the layer.
+        """
+        if not isinstance(layer, Layer):
+            raise ConfigError(f"add() takes a layer such as ReLU(), not {layer!r}.")
+        names = [inputs] if isinstance(inputs, Node | str) else list(inputs)
+        name = self._free_name(layer.kind.lower()) if name is None else name
+        self._check_name(name)
+        node = Node(name, layer, tuple(map(_name_of, names)))
+        self._shapes[name] = self._infer(node, self._shapes)
+        self.nodes[name] = node
+        return node
+
+    def _free_name(self, stem: str) -> str:
+        count, name = 1, stem
+        while name in self.nodes or name == INPUT:
+            count += 1
+            name = f"{stem}_{count}"
+        return name
+
+    def _check_name(self, name: str) -> None:
+        if not name or name == INPUT:
+            raise GraphError(f"A node cannot be called {name!r}.")
+        if name in self.nodes:
+            raise GraphError(f"Two nodes are called {name!r}; names must be unique.", name)
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes.values())
+
+    def __repr__(self) -> str:
+        return f"Graph({self.name!r}, input {describe(self.input_shape)}, {len(self)} nodes)"
+
+    def __getitem__(self, name: str) -> Node:
+        if name not in self.nodes:
+            raise UnknownNameError(f"There is no node {name!r} in {self.name}{_similar(name, self.nodes)}.")
+        return self.nodes[name]
+
+    def order(self) -> list[Node]:
+        """The nodes that lead to the output, each after its inputs; GraphError on a cycle or a missing node."""
+        ordered: list[Node] = []
+        state: dict[str, str] = {INPUT: "done"}
+        stack = [(self.output.name, "")]
+        while stack:
+            name, reader = stack[-1]
+            if state.get(name) == "done":
+                stack.pop()
+                continue
+            if name not in self.nodes:
+                raise GraphError(
+                    f"Node {reader!r} reads {name!r}, which does not exist{_similar(name, self.nodes)}.", reader
+                )
+            state[name] = "open"
+            waiting = [i for i in self.nodes[name].inputs if state.get(i) != "done"]
+            if any(state.get(i) == "open" for i in waiting):
+                raise GraphError(f"Node {name!r} is part of a cycle; cut one of its connections.", name)
+            if waiting:
+                stack.extend((i, name) for i in reversed(waiting))
+                continue
+            state[name] = "done"
+            ordered.append(self.nodes[name])
+            stack.pop()
+        return ordered
+
+    def shapes(self) -> dict[str, Shape]:
+        """Output shape of the input and of every node that leads to the output, by name."""
+        shapes = {INPUT: self.input_shape}
+        for node in self.order():
+            shapes[node.name] = self._infer(node, shapes)
+        return shapes
+
+    def validate(self) -> None:
+        """Raise GraphError or ShapeError, naming the faulty node, unless the graph can work."""
+        self.shapes()
+
+    def faults(self) -> list[Fault]:
+        """All that is wrong, without raising: what an editor marks on the nodes.
+
+        A node behind a faulty one is not judged, since its input shape is not known.
+        """
+        found: list[Fault] = []
+        shapes: dict[str, Shape | None] = {INPUT: self.input_shape}
+        try:
+            ordered = self.order()
+        except GraphError as error:
+            return [Fault(error.node, str(error))]
+        for node in ordered:
+            shapes[node.name] = None
+            if any(shapes[i] is None for i in node.inputs):
+                continue
+            try:
+                shapes[node.name] = self._infer(node, shapes)  # type: ignore[arg-type]
+            except GraphError as error:
+                found.append(Fault(node.name, str(error)))
+        return found
+
+    def _infer(self, node: Node, shapes: dict[str, Shape]) -> Shape:
+        layer = node.layer
+        for name in node.inputs:
+            if name not in shapes:
+                raise GraphError(
+                    f"Node {node.name!r} reads {name!r}, which does not exist{_similar(name, shapes)}.", node.name
+                )
+        if layer.arity is None and len(node.inputs) < 2:
+            raise GraphError(
+                f"Node {node.name!r}: {layer.kind} joins two or more inputs but has {len(node.inputs)}.", node.name
+            )
+        if layer.arity is not None and len(node.inputs) != layer.arity:
+            raise GraphError(
+                f"Node {node.name!r}: {layer.kind} takes {layer.arity} input(s) but has {len(node.inputs)}.", node.name
+            )
+        try:
+            return layer.output_shape(*(shapes[i] for i in node.inputs))
+        except NnvisError as error:
+            raise ShapeError(f"Node {node.name!r}: {error}", node.name) from None
+
+    # --- counting -----------------------------------------------------------------------------------------
+
+    def parameter_specs(self) -> dict[str, Parameter]:
+        """Every trainable array by its full name, such as ``conv1.weight``."""
+        shapes = self.shapes()
+        return {
+            f"{node.name}.{key}": spec
+            for node in self.order()
+            for key, spec in node.layer.parameters(*(shapes[i] for i in node.inputs)).items()
+        }
+
+    def buffer_specs(self) -> dict[str, Buffer]:
+        """Every saved array without gradient by its full name, such as ``bn1.running_mean``."""
+        shapes = self.shapes()
+        return {
+            f"{node.name}.{key}": spec
+            for node in self.order()
+            for key, spec in node.layer.state(*(shapes[i] for i in node.inputs)).items()
+        }
+
+    def num_parameters(self) -> int:
+        """Number of trainable values."""
+        return sum(spec.size for spec in self.parameter_specs().values())
+
+    def multiply_adds(self) -> int:
+        """Multiply-accumulate operations of one forward pass over one example."""
+        return sum(row.multiply_adds for row in self.summary())
+
+    def summary(self) -> list[SummaryRow]:
+        """One row for each node, in execution order."""
+        shapes = self.shapes()
+        rows = []
+        for node in self.order():
+            inputs = [shapes[i] for i in node.inputs]
+            parameters = sum(p.size for p in node.layer.parameters(*inputs).values())
+            memory = 0 if node.layer.is_view else 4 * math.prod(shapes[node.name])
+            rows.append(
+                SummaryRow(
+                    node.name,
+                    node.layer.kind,
+                    node.inputs,
+                    shapes[node.name],
+                    parameters,
+                    node.layer.multiply_adds(*inputs),
+                    memory,
+                )
+            )
+        return rows
+
+    # --- as data ------------------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain JSON values."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "init": None if self.init is None else self.init.config(),
+            "nodes": [
+                {"name": n.name, "kind": n.layer.kind, "config": n.layer.config(), "inputs": list(n.inputs)}
+                for n in self
+            ],
+            "output": self.output.name if self.nodes else None,
+        }
+
+    def to_json(self) -> str:
+        """As JSON text; :meth:`from_json` gives the same graph back."""
+        return json.dumps(self.to_dict(), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str, check: bool = True) -> Graph:
+        """The graph in this JSON text.
+
+        Parameters
+        ----------
+        text : str
+        check : bool
+            Raise on a faulty graph. An editor passes False and shows :meth:`faults`.
+
+        Raises
+        ------
+        GraphError
+            The text is not a graph, or (with `check`) the graph cannot work.
+        """
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise GraphError(f"The graph file is not JSON: {error}.") from None
+        if not isinstance(data, dict) or data.get("format") != FORMAT:
+            raise GraphError(f'The file is JSON but not an nnvis graph: it has no "format": "{FORMAT}".')
+        if data.get("version") != VERSION:
+            raise GraphError(
+                f"The graph file has version {data.get('version')}, but this nnvis reads version {VERSION}."
+            )
+        try:
+            graph = cls._from_dict(data)
+        except (KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, NnvisError):
+                raise
+            raise GraphError(f"The graph file is damaged: {type(error).__name__} {error}.") from None
+        if check:
+            graph.validate()
+        return graph
+
+    @classmethod
+    def _from_dict(cls, data: dict[str, Any]) -> Graph:
+        graph = cls(data["input_shape"], data.get("init"), data.get("name", "net"))
+        for entry in data["nodes"]:
+            graph._check_name(entry["name"])
+            try:
+                layer = Layer.from_config(entry["kind"], entry.get("config", {}))
+            except NnvisError as error:
+                raise GraphError(f"Node {entry['name']!r}: {error}", entry["name"]) from None
+            graph.nodes[entry["name"]] = Node(entry["name"], layer, tuple(entry["inputs"]))
+        graph._output = data.get("output")
+        graph._shapes = _known_shapes(graph)
+        return graph
+
+    def fingerprint(self) -> str:
+        """A short hash of the nodes and the input shape: two graphs with one fingerprint share checkpoints."""
+        data = self.to_dict()
+        essence = json.dumps([data["input_shape"], data["nodes"], data["output"]], sort_keys=True)
+        return hashlib.sha256(essence.encode()).hexdigest()[:16]
+
+    def copy(self) -> Graph:
+        """An independent copy."""
+        return copy.deepcopy(self)
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One node in numbers.
+
+    Attributes
+    ----------
+    name, kind : str
+    inputs : tuple of str
+    shape : tuple of int
+        Of one output example.
+    parameters, multiply_adds : int
+        The latter for one example, forward.
+    activation_bytes : int
+        Memory of one output example in float32.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    shape: Shape
+    parameters: int
+    multiply_adds: int
+    activation_bytes: int
+
+
+def Sequential(  # noqa: N802 - reads as in PyTorch and Keras
+    layers: Iterable[Layer], input_shape: Iterable[int], init: Initializer | str | None = None, name: str = "net"
+) -> Graph:
+    """A graph that is one chain of layers, named ``0``, ``1``, ... as PyTorch names them.
+
+    Examples
+    --------
+    >>> Sequential([Flatten(), Linear(64), ReLU(), Linear(10)], input_shape=(28, 28, 1))
+    """
+    graph = Graph(input_shape, init, name)
+    last = graph.input
+    for position, layer in enumerate(layers):
+        last = graph.add(layer, last, name=str(position))
+    return graph
+
+
+def _input_shape(shape: Iterable[int]) -> Shape:
+    try:
+        sizes = tuple(int(size) for size in shape)
+    except (TypeError, ValueError):
+        sizes = ()
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
+        raise ShapeError(f"input_shape must be (H, W, C), (T, D) or (D,) with sizes of at least 1, not {shape!r}.")
+    return sizes
+
+
+def _known_shapes(graph: Graph) -> dict[str, Shape]:
+    """Shapes of whatever can be inferred, so that a loaded graph can be built upon."""
+    try:
+        return graph.shapes()
+    except GraphError:
+        return {INPUT: graph.input_shape}
+
+
+def _name_of(node: Node | str) -> str:
+    return node if isinstance(node, str) else node.name
+
+
+def _similar(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,1 @@
+"""Exchange with other projects' formats and array orders."""

@@ -1,0 +1,80 @@
+"""PyTorch's array order, and back.
+
+=========================  ======================  =======================
+array                      here                    PyTorch
+=========================  ======================  =======================
+convolution weight         (KH, KW, C_in/g, C_out)  (C_out, C_in/g, KH, KW)
+linear weight              (in, out)               (out, in)
+linear after Flatten       in = (H, W, C)          in = (C, H, W)
+=========================  ======================  =======================
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from nnvis.graph import INPUT, Graph
+from nnvis.layers import Conv2d, Flatten, Linear
+from nnvis.layers.base import Shape
+
+
+def from_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A PyTorch ``state_dict`` (as NumPy arrays) in nnvis's order, for ``Network.load_state_dict``.
+
+    Entries that no node of `graph` knows keep their name and order; ``num_batches_tracked`` is dropped.
+    """
+    weights = _weights(graph)
+    return {
+        name: np.ascontiguousarray(weights[name](value, False) if name in weights else value)
+        for name, value in state.items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def to_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The other way: ``Network.state_dict()`` or ``gradients()`` in PyTorch's order."""
+    weights = _weights(graph)
+    return {
+        name: np.ascontiguousarray(weights[name](value, True) if name in weights else value)
+        for name, value in state.items()
+    }
+
+
+def _weights(graph: Graph) -> dict:
+    shapes, made = graph.shapes(), {}
+    for node in graph.order():
+        if isinstance(node.layer, Conv2d):
+            made[f"{node.name}.weight"] = _convolution
+        elif isinstance(node.layer, Linear):
+            image = _flattened_image(graph, node.inputs[0], shapes)
+            made[f"{node.name}.weight"] = partial(_linear, image)
+    return made
+
+
+def _convolution(weight: np.ndarray, to_torch: bool) -> np.ndarray:
+    return weight.transpose(3, 2, 0, 1) if to_torch else weight.transpose(2, 3, 1, 0)
+
+
+def _linear(image: Shape | None, weight: np.ndarray, to_torch: bool) -> np.ndarray:
+    if image is None:
+        return weight.T
+    height, width, channels = image
+    if to_torch:
+        return weight.reshape(height, width, channels, -1).transpose(3, 2, 0, 1).reshape(-1, math.prod(image))
+    return weight.reshape(-1, channels, height, width).transpose(2, 3, 1, 0).reshape(math.prod(image), -1)
+
+
+def _flattened_image(graph: Graph, name: str, shapes: dict[str, Shape]) -> Shape | None:
+    """Shape of the image that was flattened into node `name`'s output, seen through elementwise layers."""
+    while name != INPUT:
+        node = graph[name]
+        source = node.inputs[0]
+        if isinstance(node.layer, Flatten):
+            return shapes[source] if len(shapes[source]) == 3 else None
+        if len(node.inputs) > 1 or node.layer.parameters(shapes[source]) or shapes[name] != shapes[source]:
+            return None
+        name = source
+    return None

@@ -1,0 +1,152 @@
+"""Layers that join or cut branches: add, multiply, concatenate, split."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from nnvis.errors import ConfigError, ShapeError
+from nnvis.layers.base import Flow, Layer, Shape, describe, whole
+
+
+def _broadcast(kind: str, shapes: tuple[Shape, ...]) -> Shape:
+    if len({len(s) for s in shapes}) > 1 or any(
+        len({d for d in sizes if d != 1}) > 1 for sizes in zip(*shapes, strict=False)
+    ):
+        found = " and ".join(map(describe, shapes))
+        raise ShapeError(
+            f"{kind} needs inputs of one shape (an axis of size 1 is repeated) but gets {found}; "
+            "match the channels with a 1x1 Conv2d or the size with a stride."
+        )
+    return tuple(max(sizes) for sizes in zip(*shapes, strict=True))
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """Sum of two or more inputs; an axis of size 1 is repeated (broadcast)."""
+
+    family: ClassVar[str] = "merge"
+    arity: ClassVar[int | None] = None
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+    passes_gradient: ClassVar[bool] = True
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return _broadcast(self.kind, shapes)
+
+    def forward(self, at: Flow) -> None:
+        first, second, *rest = sorted(at.xs, key=lambda x: -x.size)
+        at.kernels.add_forward(first, second, at.y)
+        for each in rest:
+            at.kernels.add_forward(at.y, each, at.y)
+
+    def backward(self, at: Flow) -> None:
+        # Inputs of the output's own shape share its gradient (`passes_gradient`); only repeated ones need a sum.
+        for dx in at.dxs:
+            if dx is not None:
+                at.kernels.add_backward(at.dy, dx, None)
+
+
+@dataclass(frozen=True)
+class Multiply(Layer):
+    """Product of two inputs; an axis of size 1 is repeated (broadcast), as for a gate per channel or per pixel."""
+
+    family: ClassVar[str] = "merge"
+    arity: ClassVar[int | None] = 2
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return _broadcast(self.kind, shapes)
+
+    def forward(self, at: Flow) -> None:
+        at.kernels.multiply_forward(at.xs[0], at.xs[1], at.y)
+
+    def backward(self, at: Flow) -> None:
+        if any(dx is not None for dx in at.dxs):
+            at.kernels.multiply_backward(at.xs[0], at.xs[1], at.dy, at.dxs[0], at.dxs[1])
+
+
+@dataclass(frozen=True)
+class Concat(Layer):
+    """Join two or more inputs along the last axis (channels)."""
+
+    family: ClassVar[str] = "merge"
+    arity: ClassVar[int | None] = None
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if len({s[:-1] for s in shapes}) > 1:
+            found = " and ".join(map(describe, shapes))
+            raise ShapeError(f"Concat joins channels and needs equal heights and widths but gets {found}.")
+        return (*shapes[0][:-1], sum(s[-1] for s in shapes))
+
+    def forward(self, at: Flow) -> None:
+        start, y = 0, _rows(at.y)
+        for x in map(_rows, at.xs):
+            at.kernels.copy_columns(x, y, 0, start, x.shape[1])
+            start += x.shape[1]
+
+    def backward(self, at: Flow) -> None:
+        start, dy = 0, _rows(at.dy)
+        for x, dx in zip(at.xs, at.dxs, strict=True):
+            width = x.shape[-1]
+            if dx is not None:
+                at.kernels.copy_columns(dy, _rows(dx), start, 0, width)
+            start += width
+
+
+@dataclass(frozen=True)
+class Split(Layer):
+    """One part of the channels, cut into sections; use one Split node for each part.
+
+    Parameters
+    ----------
+    sections : int or tuple of int
+        Number of equal parts, or the channels of each part.
+    part : int
+        Which of the parts this node gives, counted from 0.
+    """
+
+    family: ClassVar[str] = "merge"
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+
+    sections: int | tuple[int, ...] = 2
+    part: int = 0
+
+    def __post_init__(self):
+        if isinstance(self.sections, int | np.integer):
+            count = whole(self.sections, "sections", 1)
+            self._set(sections=count)
+        else:
+            self._set(sections=tuple(whole(s, "sections", 1) for s in self.sections))
+            count = len(self.sections)
+        if not 0 <= self.part < count:
+            raise ConfigError(f"part must be from 0 to {count - 1}, not {self.part!r}.")
+
+    def _range(self, channels: int) -> tuple[int, int]:
+        if isinstance(self.sections, int):
+            width, rest = divmod(channels, self.sections)
+            if rest:
+                raise ShapeError(f"Split cannot cut {channels} channels into {self.sections} equal parts.")
+            return self.part * width, width
+        if sum(self.sections) != channels:
+            raise ShapeError(f"Split's sections {self.sections} do not add up to the {channels} channels of its input.")
+        return sum(self.sections[: self.part]), self.sections[self.part]
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        return (*shapes[0][:-1], self._range(shapes[0][-1])[1])
+
+    def forward(self, at: Flow) -> None:
+        start, width = self._range(at.x.shape[-1])
+        at.kernels.copy_columns(_rows(at.x), _rows(at.y), start, 0, width)
+
+    def backward(self, at: Flow) -> None:
+        if at.dx is not None:
+            start, width = self._range(at.dx.shape[-1])
+            at.dx.fill(0)
+            at.kernels.copy_columns(_rows(at.dy), _rows(at.dx), 0, start, width)
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])

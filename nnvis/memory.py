@@ -1,0 +1,83 @@
+"""Where the arrays of a pass live: arrays that are never needed at the same time share memory.
+
+Each array has a lifetime, from the step that writes it to the last step that reads it. Offsets in one arena are
+given to the largest arrays first, each at the lowest place that is free during its lifetime.
+(Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020, "greedy by size".)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+#: Arrays start on a cache line.
+ALIGNMENT = 64
+FOREVER = 1 << 40
+
+
+@dataclass(eq=False)
+class Storage:
+    """A stretch of memory and the steps during which it is in use."""
+
+    nbytes: int
+    first: int
+    last: int
+    offset: int = field(default=-1)
+
+    def use(self, step: int) -> None:
+        """Note that the content is read or written at `step`."""
+        self.first = min(self.first, step)
+        self.last = max(self.last, step)
+
+
+def place(storages: list[Storage]) -> int:
+    """Give every storage its offset; return the size in bytes of the arena that holds them all."""
+    placed: list[Storage] = []
+    total = 0
+    for storage in sorted(storages, key=lambda s: -s.nbytes):
+        storage.offset = _lowest_gap(storage, placed)
+        placed.append(storage)
+        total = max(total, storage.offset + _rounded(storage.nbytes))
+    return total
+
+
+def _lowest_gap(storage: Storage, placed: list[Storage]) -> int:
+    busy = [p for p in placed if p.first <= storage.last and storage.first <= p.last]
+    offset = 0
+    for other in sorted(busy, key=lambda s: s.offset):
+        if other.offset - offset >= storage.nbytes:
+            break
+        offset = max(offset, other.offset + _rounded(other.nbytes))
+    return offset
+
+
+def _rounded(nbytes: int) -> int:
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+
+
+def aligned_bytes(nbytes: int) -> np.ndarray:
+    """A zeroed byte array that starts on a cache line."""
+    raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + nbytes]
+
+
+class Arena:
+    """One block of memory that grows when a plan needs more."""
+
+    def __init__(self) -> None:
+        self.block = aligned_bytes(0)
+
+    def reserve(self, nbytes: int) -> bool:
+        """Make room; True if the block moved, so that older views are void."""
+        if nbytes <= self.block.size:
+            return False
+        self.block = aligned_bytes(nbytes)
+        return True
+
+    def view(self, storage: Storage, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The array of this `shape` in `storage`."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        return self.block[storage.offset : storage.offset + nbytes].view(dtype).reshape(shape)

@@ -1,0 +1,278 @@
+"""A graph brought to life: parameters, memory, forward and backward passes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnvis.device import get_device
+from nnvis.errors import CheckpointError, NnvisError, ShapeError
+from nnvis.graph import INPUT, Graph
+from nnvis.layers.base import describe
+from nnvis.memory import Arena
+from nnvis.parameters import Parameters
+from nnvis.plan import Mode, Plan
+
+
+@dataclass
+class _Pass:
+    """The latest pass, as far as it takes to look at it or to repeat it."""
+
+    plan: Plan
+    step: int
+    version: int
+    dy: np.ndarray | None = None
+
+
+class Network:
+    """Parameters and buffers of a graph on a device.
+
+    Parameters
+    ----------
+    graph : Graph
+    device : str
+        "cpu" (float32, fast) or "reference" (float64, textbook NumPy).
+    seed : int
+        Initial weights and dropout masks are functions of it.
+
+    Raises
+    ------
+    GraphError, ShapeError
+        The graph cannot work.
+    DeviceError
+        The device is unknown or not there.
+
+    Examples
+    --------
+    >>> net = Network(zoo.lenet5(), seed=0)
+    >>> scores = net.forward(images)                  # (N, 28, 28, 1) -> (N, 10)
+    """
+
+    def __init__(self, graph: Graph, device: str = "cpu", seed: int = 0):
+        graph.validate()
+        self.graph = graph.copy()
+        self.device = get_device(device)
+        self.seed = int(seed)
+        #: Number of training passes so far; dropout masks depend on it.
+        self.training_passes = 0
+        self.parameters = Parameters(self.graph, self.device.dtype)
+        self.parameters.initialise(self.seed)
+        self.buffers = {
+            name: np.full(spec.shape, spec.value, self.device.dtype) for name, spec in self.graph.buffer_specs().items()
+        }
+        self._arena = Arena()
+        self._plans: dict[tuple, Plan] = {}
+        self._watched: frozenset[str] = frozenset()
+        self._last: _Pass | None = None
+
+    def __repr__(self) -> str:
+        return f"Network({self.graph!r}, {self.graph.num_parameters():,} parameters, {self.device.name})"
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input example."""
+        return self.graph.input_shape
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of one output example."""
+        return self.graph.shapes()[self.graph.output.name]
+
+    # --- passes -------------------------------------------------------------------------------------------
+
+    def forward(self, x: np.ndarray, training: bool = False) -> np.ndarray:
+        """Run the network.
+
+        Parameters
+        ----------
+        x : ndarray, (N, *input_shape)
+        training : bool
+            Dropout drops, and batch normalisation uses the batch and updates its running statistics.
+
+        Returns
+        -------
+        ndarray, (N, *output_shape)
+        """
+        plan = self.start_pass(x, Mode(training, backward=training, input_gradient=training))
+        return plan.run_forward().copy()
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        """Propagate a gradient through the pass that :meth:`forward` ran last.
+
+        Parameters
+        ----------
+        dy : ndarray, (N, *output_shape)
+            Gradient of the loss with respect to the output.
+
+        Returns
+        -------
+        ndarray, (N, *input_shape)
+            Gradient with respect to the input. Those of the parameters are in :meth:`gradients`.
+        """
+        last = self._require_last()
+        if not last.plan.mode.input_gradient:
+            self._replay(Mode(last.plan.mode.training, backward=True, input_gradient=True), self._watched)
+        dy = np.asarray(dy, self.device.dtype)
+        if dy.shape != self._require_last().plan.output.shape:
+            expected = self._require_last().plan.output.shape
+            raise ShapeError(f"backward() expects a gradient of the output's shape {expected}, not {dy.shape}.")
+        self.finish_pass(dy)
+        return self._require_last().plan.gradients[INPUT].copy()
+
+    def start_pass(self, x: np.ndarray, mode: Mode) -> Plan:
+        """Bind memory for a pass over `x` and copy `x` there; the caller runs the returned plan."""
+        x = np.asarray(x)
+        if x.shape[1:] != self.input_shape or not len(x):
+            raise ShapeError(
+                f"{self.graph.name} takes a batch of shape (N, {', '.join(map(str, self.input_shape))}) "
+                f"but gets {x.shape}."
+            )
+        plan = self.plan(len(x), mode)
+        np.copyto(plan.input, x, casting="unsafe")
+        plan.set_keys(lambda name: self._key(name, self.training_passes), replay=False)
+        self._last = _Pass(plan, self.training_passes, self.parameters.version)
+        self.training_passes += mode.training
+        return plan
+
+    def finish_pass(self, dy: np.ndarray | None = None) -> None:
+        """Run the latest plan backward from `dy`, or from what the loss wrote into its output gradient."""
+        last = self._require_last()
+        if dy is not None:
+            last.plan.output_gradient[...] = dy
+        last.dy = last.plan.output_gradient.copy()
+        last.plan.run_backward()
+
+    def plan(self, batch: int, mode: Mode, watched: frozenset[str] | None = None) -> Plan:
+        """The plan for this batch size and purpose, made on first use."""
+        watched = self._watched if watched is None else watched
+        key = (batch, mode, watched)
+        if key not in self._plans:
+            plan = Plan(self.graph, batch, mode, self.device, watched)
+            if self._arena.reserve(plan.nbytes):
+                self._plans.clear()
+            plan.bind(self._arena, self.parameters, self.buffers)
+            self._plans[key] = plan
+        return self._plans[key]
+
+    def _key(self, node: str, step: int) -> int:
+        digest = hashlib.blake2b(f"{self.seed}/{node}/{step}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "little") >> 1
+
+    def _require_last(self) -> _Pass:
+        if self._last is None:
+            raise NnvisError("Nothing has run through the network yet; call forward() first.")
+        return self._last
+
+    # --- probes -------------------------------------------------------------------------------------------
+
+    def watch(self, *names: str) -> None:
+        """Keep the activation and gradient of these nodes after each pass (``"*"``: of all).
+
+        Without it memory is reused within a pass. :meth:`activation` then repeats the pass, which works only as long
+        as the weights have not changed.
+        """
+        chosen = {n.name for n in self.graph.order()} if "*" in names else {self.graph[n].name for n in names}
+        self._watched = self._watched | chosen
+
+    def unwatch(self) -> None:
+        """Watch nothing any more."""
+        self._watched = frozenset()
+
+    def activation(self, name: str) -> np.ndarray:
+        """Output of a node in the latest pass, (N, *shape)."""
+        if name == INPUT:
+            return self._require_last().plan.input.copy()
+        self._ensure_kept(self.graph[name].name)
+        return self._require_last().plan.flows[name].y.copy()
+
+    def activation_gradient(self, name: str) -> np.ndarray:
+        """Gradient of the loss with respect to a node's output in the latest pass, (N, *shape)."""
+        if name != INPUT:
+            self._ensure_kept(self.graph[name].name)
+        last = self._require_last()
+        if last.dy is None:
+            raise NnvisError("The latest pass ran forward only; call backward() before asking for gradients.")
+        if name not in last.plan.gradients:
+            raise NnvisError(f"No gradient flows through {name!r}: nothing before it has parameters.")
+        return last.plan.gradients[name].copy()
+
+    def _ensure_kept(self, name: str) -> None:
+        last = self._require_last()
+        if name not in last.plan.watched:
+            self._replay(last.plan.mode, last.plan.watched | {name})
+
+    def _replay(self, mode: Mode, watched: frozenset[str]) -> None:
+        """Repeat the latest pass with other arrays kept; nothing else changes."""
+        last = self._require_last()
+        if last.version != self.parameters.version:
+            raise NnvisError(
+                "The weights have changed since the latest pass, so it cannot be looked at any more; "
+                "call watch(name) before the step."
+            )
+        x = last.plan.input.copy()
+        plan = self.plan(last.plan.batch, mode, watched)
+        plan.input[...] = x
+        plan.set_keys(lambda name: self._key(name, last.step), replay=True)
+        plan.run_forward()
+        self._last = _Pass(plan, last.step, last.version)
+        if last.dy is not None:
+            self.finish_pass(last.dy)
+
+    def first_non_finite(self) -> str | None:
+        """Name of the first node, in execution order, whose output in the latest pass holds NaN or infinity."""
+        self._replay(self._require_last().plan.mode, frozenset(n.name for n in self.graph.order()))
+        plan = self._require_last().plan
+        if not np.isfinite(plan.input).all():
+            return INPUT
+        return next((n.name for n in plan.nodes if not np.isfinite(plan.flows[n.name].y).all()), None)
+
+    # --- weights ------------------------------------------------------------------------------------------
+
+    def gradients(self) -> dict[str, np.ndarray]:
+        """Gradient of every parameter from the latest backward pass, by name."""
+        return {name: value.copy() for name, value in self.parameters.gradients.items()}
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies of all parameters and buffers by name: ``conv1.weight``, ``bn1.running_mean``."""
+        return {name: value.copy() for name, value in (self.parameters.values | self.buffers).items()}
+
+    def load_state_dict(self, state: dict[str, np.ndarray], strict: bool = True) -> None:
+        """Take over parameters and buffers.
+
+        Parameters
+        ----------
+        state : dict of str to ndarray
+        strict : bool
+            False ignores names that are missing on either side.
+
+        Raises
+        ------
+        CheckpointError
+            Names (if `strict`) or shapes differ; nothing is changed then.
+        """
+        own = self.parameters.values | self.buffers
+        if strict:
+            _check_names(own, state)
+        shared = [name for name in own if name in state]
+        for name in shared:
+            if np.shape(state[name]) != own[name].shape:
+                raise CheckpointError(
+                    f"The saved {name} has shape {describe(np.shape(state[name]))} but the network's has "
+                    f"{describe(own[name].shape)}."
+                )
+        for name in shared:
+            own[name][...] = state[name]
+        self.parameters.version += 1
+
+
+def _check_names(own: Iterable[str], state: Iterable[str]) -> None:
+    missing, extra = sorted(set(own) - set(state)), sorted(set(state) - set(own))
+    if missing or extra:
+        parts = [f"lack {missing[0]}"] * bool(missing) + [f"have {extra[0]}, which the network has not"] * bool(extra)
+        raise CheckpointError(
+            f"The saved weights belong to another network: they {' and '.join(parts)} "
+            f"({len(missing)} missing, {len(extra)} unknown)."
+        )

@@ -1,0 +1,313 @@
+"""From a graph to a list of calls: which arrays a pass needs, how long each lives, where it lies.
+
+Time runs in steps: node ``i`` of ``n`` computes forward at step ``i``, the loss at step ``n``, and node ``i``
+backward at step ``2 n - i``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nnvis.device import Device
+from nnvis.graph import INPUT, Graph, Node
+from nnvis.layers.base import Flow, Shape
+from nnvis.memory import FOREVER, Arena, Storage, place
+from nnvis.parameters import Parameters
+
+
+@dataclass(frozen=True)
+class Mode:
+    """What a pass is for.
+
+    Attributes
+    ----------
+    training : bool
+        Training behaviour of dropout and batch normalisation.
+    backward : bool
+        Whether gradients will be asked for.
+    input_gradient : bool
+        Whether the gradient with respect to the network's input is among them.
+    """
+
+    training: bool = False
+    backward: bool = False
+    input_gradient: bool = False
+
+
+@dataclass
+class _Sum:
+    """Gradients that meet where an edge fans out: ``target = first + second``, by storage."""
+
+    first: Storage
+    second: Storage
+    target: Storage
+    shape: Shape
+
+
+@dataclass
+class _BackwardStep:
+    """What happens at one node on the way back."""
+
+    node: Node
+    writes: list[Storage | None] = field(default_factory=list)
+    sums: list[_Sum] = field(default_factory=list)
+
+
+class Plan:
+    """The calls of one pass for one batch size, bound to memory.
+
+    Parameters
+    ----------
+    graph : Graph
+    batch : int
+    mode : Mode
+    device : Device
+    watched : frozenset of str
+        Nodes whose activation (and gradient) must still be there after the pass.
+    """
+
+    def __init__(self, graph: Graph, batch: int, mode: Mode, device: Device, watched: frozenset[str] = frozenset()):
+        self.batch, self.mode, self.device, self.watched = batch, mode, device, watched
+        self.shapes = graph.shapes()
+        self.nodes = graph.order()
+        self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
+        self._storages: list[Storage] = []
+        self._reads = self._find_reads()
+        self._values: dict[str, Storage] = {}
+        self._caches: dict[tuple[str, str], Storage] = {}
+        self._gradients: dict[str, Storage] = {}
+        self._backward: list[_BackwardStep] = []
+        self._plan_forward()
+        if mode.backward:
+            self._plan_backward()
+        self.nbytes = place(self._storages)
+
+    # --- lifetimes, forward -------------------------------------------------------------------------------
+
+    def _new(self, nbytes: int, step: int) -> Storage:
+        storage = Storage(nbytes, step, step)
+        self._storages.append(storage)
+        return storage
+
+    def _nbytes(self, name: str) -> int:
+        return self.batch * math.prod(self.shapes[name]) * self.device.dtype.itemsize
+
+    def _back(self, node: Node) -> int:
+        return 2 * len(self.nodes) - self._step_of[node.name]
+
+    def _find_reads(self) -> dict[str, set[int]]:
+        """Steps at which each node's output, or a view of it, is read; by the name that owns the memory."""
+        self._owner = {INPUT: INPUT}
+        reads: dict[str, set[int]] = defaultdict(set)
+        for node in self.nodes:
+            layer = node.layer
+            self._owner[node.name] = self._owner[node.inputs[0]] if layer.is_view else node.name
+            for name in node.inputs:
+                reads[self._owner[name]].add(self._step_of[node.name])
+                if self.mode.backward and "x" in layer.backward_reads:
+                    reads[self._owner[name]].add(self._back(node))
+            if self.mode.backward and "y" in layer.backward_reads:
+                reads[self._owner[node.name]].add(self._back(node))
+            if node.name in self.watched:
+                reads[self._owner[node.name]].add(FOREVER)
+        reads[self._owner[self.nodes[-1].name]].add(len(self.nodes))
+        reads[INPUT].add(FOREVER)  # a pass can be replayed to look at it
+        return reads
+
+    def _plan_forward(self) -> None:
+        self._values[INPUT] = self._new(self._nbytes(INPUT), -1)
+        self._values[INPUT].use(FOREVER)
+        for step, node in enumerate(self.nodes):
+            self._values[node.name] = storage = self._output_storage(node, step)
+            storage.use(step)
+            for read in self._reads[self._owner[node.name]]:
+                storage.use(read)
+            self._plan_caches(node, step)
+
+    def _output_storage(self, node: Node, step: int) -> Storage:
+        first = node.inputs[0]
+        if node.layer.is_view:
+            return self._values[first]
+        same_size = self._nbytes(first) == self._nbytes(node.name)
+        if node.layer.in_place_forward and same_size and max(self._reads[self._owner[first]]) == step:
+            return self._values[first]
+        return self._new(self._nbytes(node.name), step)
+
+    def _plan_caches(self, node: Node, step: int) -> None:
+        for key, cache in node.layer.caches(*self._inputs(node)).items():
+            count = math.prod(cache.shape) * (self.batch if cache.per_example else 1)
+            storage = self._new(count * self._cache_dtype(cache.dtype).itemsize, step)
+            if self.mode.backward:
+                storage.use(self._back(node))
+            self._caches[node.name, key] = storage
+
+    def _inputs(self, node: Node) -> list[Shape]:
+        return [self.shapes[name] for name in node.inputs]
+
+    def _cache_dtype(self, name: str | None) -> np.dtype:
+        return self.device.dtype if name is None else np.dtype(name)
+
+    # --- lifetimes, backward ------------------------------------------------------------------------------
+
+    def _plan_backward(self) -> None:
+        needed = self._needs_gradient()
+        # Nodes whose gradient, still to be read, lies in a storage. Adding up in place must not disturb them.
+        self._sharers: dict[Storage, set[str]] = defaultdict(set)
+        last = self.nodes[-1]
+        self._assign_gradient(last.name, self._new(self._nbytes(last.name), len(self.nodes)), len(self.nodes))
+        for node in reversed(self.nodes):
+            if node.name in needed:
+                self._backward.append(self._plan_node_backward(node, needed))
+        if self.mode.input_gradient and INPUT in self._gradients:
+            self._gradients[INPUT].use(FOREVER)
+
+    def _needs_gradient(self) -> set[str]:
+        needed = {INPUT} if self.mode.input_gradient else set()
+        for node in self.nodes:
+            has_parameters = bool(node.layer.parameters(*self._inputs(node)))
+            if has_parameters or any(name in needed for name in node.inputs):
+                needed.add(node.name)
+        return needed
+
+    def _assign_gradient(self, name: str, storage: Storage, step: int) -> None:
+        self._gradients[name] = storage
+        self._sharers[storage].add(name)
+        storage.use(step)
+        storage.use(FOREVER if name in self.watched else step)
+
+    def _plan_node_backward(self, node: Node, needed: set[str]) -> _BackwardStep:
+        step, planned = self._back(node), _BackwardStep(node)
+        dy = self._gradients[node.name]
+        dy.use(step)
+        for name in node.inputs:
+            if name not in needed:
+                planned.writes.append(None)
+            elif self._shares_gradient(node, name):
+                planned.writes.append(None)
+                self._contribute(planned, name, dy, step, dy)
+            else:
+                storage = self._fresh_gradient(node, name, dy, step)
+                planned.writes.append(storage)
+                self._contribute(planned, name, storage, step, dy)
+        if node.name not in self.watched:
+            self._sharers[dy].discard(node.name)
+        return planned
+
+    def _shares_gradient(self, node: Node, name: str) -> bool:
+        same_shape = self.shapes[name] == self.shapes[node.name]
+        return node.layer.is_view or (node.layer.passes_gradient and same_shape)
+
+    def _fresh_gradient(self, node: Node, name: str, dy: Storage, step: int) -> Storage:
+        free = self._sharers[dy] <= {node.name} and node.name not in self.watched
+        same_size = self._nbytes(name) == self._nbytes(node.name)
+        if node.layer.in_place_backward and free and same_size and name not in self._gradients:
+            return dy
+        return self._new(self._nbytes(name), step)
+
+    def _contribute(self, planned: _BackwardStep, name: str, part: Storage, step: int, dy: Storage) -> None:
+        """Make `part` the gradient of `name`, or add it to what other readers of `name` left there."""
+        if name not in self._gradients:
+            self._assign_gradient(name, part, step)
+            return
+        total = self._gradients[name]
+        undisturbed = total is not dy and self._sharers[total] <= {name}
+        target = total if undisturbed else self._new(self._nbytes(name), step)
+        for storage in (total, part, target):
+            storage.use(step)
+        planned.sums.append(_Sum(total, part, target, self.shapes[name]))
+        self._sharers[total].discard(name)
+        self._assign_gradient(name, target, step)
+
+    # --- binding to memory --------------------------------------------------------------------------------
+
+    def bind(self, arena: Arena, parameters: Parameters, buffers: dict[str, np.ndarray]) -> None:
+        """Make the array views and the list of calls."""
+        self._arena = arena
+        self.flows = {node.name: self._make_flow(node, parameters, buffers) for node in self.nodes}
+        self.input = self._array(self._values[INPUT], INPUT)
+        self.output = self.flows[self.nodes[-1].name].y
+        self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
+        self.forward_calls = [
+            (node.name, self._call(node.layer.forward, self.flows[node.name]))
+            for node in self.nodes
+            if not node.layer.is_view
+        ]
+        self.backward_calls = self._make_backward_calls() if self.mode.backward else []
+
+    def _array(self, storage: Storage, name: str) -> np.ndarray:
+        return self._arena.view(storage, (self.batch, *self.shapes[name]), self.device.dtype)
+
+    def _make_flow(self, node: Node, parameters: Parameters, buffers: dict[str, np.ndarray]) -> Flow:
+        flow = Flow(self.device.kernels, self.mode.training)
+        inputs = self._inputs(node)
+        flow.xs = [self._array(self._values[name], name) for name in node.inputs]
+        flow.y = self._array(self._values[node.name], node.name)
+        flow.dxs = [None] * len(node.inputs)
+        flow.params = {k: parameters.values[f"{node.name}.{k}"] for k in node.layer.parameters(*inputs)}
+        flow.grads = {k: parameters.gradients[f"{node.name}.{k}"] for k in node.layer.parameters(*inputs)}
+        flow.buffers = {k: buffers[f"{node.name}.{k}"] for k in node.layer.state(*inputs)}
+        for key, cache in node.layer.caches(*inputs).items():
+            shape = (self.batch, *cache.shape) if cache.per_example else cache.shape
+            flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
+        return flow
+
+    @staticmethod
+    def _call(function: Callable[[Flow], None], flow: Flow) -> Callable[[], None]:
+        return lambda: function(flow)
+
+    def _make_backward_calls(self) -> list[tuple[str, Callable[[], None]]]:
+        self.gradients: dict[str, np.ndarray] = {
+            name: self._array(storage, name) for name, storage in self._gradients.items()
+        }
+        calls = []
+        for step in self._backward:
+            node, flow = step.node, self.flows[step.node.name]
+            flow.dy = self.gradients[node.name]
+            flow.dxs = [
+                None if storage is None else self._array(storage, name)
+                for storage, name in zip(step.writes, node.inputs, strict=True)
+            ]
+            if flow.grads or any(dx is not None for dx in flow.dxs):
+                calls.append((node.name, self._call(node.layer.backward, flow)))
+            calls.extend((node.name, self._sum_call(each)) for each in step.sums)
+        return calls
+
+    def _sum_call(self, each: _Sum) -> Callable[[], None]:
+        kernels = self.device.kernels
+        shape = (self.batch, *each.shape)
+        first, second, target = (
+            self._arena.view(s, shape, self.device.dtype) for s in (each.first, each.second, each.target)
+        )
+        if each.target is each.first:
+            return lambda: kernels.accumulate(target, second)
+        return lambda: kernels.add_forward(first, second, target)
+
+    @property
+    def output_gradient(self) -> np.ndarray:
+        """Where the loss writes its gradient before the backward pass."""
+        return self.flows[self.nodes[-1].name].dy
+
+    # --- running ------------------------------------------------------------------------------------------
+
+    def set_keys(self, key_of: Callable[[str], int], replay: bool) -> None:
+        """Give each random node its key for this step."""
+        for name, flow in self._random:
+            flow.key = key_of(name)
+        for flow in self.flows.values():
+            flow.replay = replay
+
+    def run_forward(self) -> np.ndarray:
+        """Run all nodes on what lies in :attr:`input`; return a view of the output."""
+        for _, call in self.forward_calls:
+            call()
+        return self.output
+
+    def run_backward(self) -> None:
+        """Run all nodes backward on what lies in :attr:`output_gradient`."""
+        for _, call in self.backward_calls:
+            call()

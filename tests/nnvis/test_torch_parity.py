@@ -1,0 +1,117 @@
+"""From the same weights, PyTorch and nnvis give the same logits, gradients and losses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nnvis as nv
+from nnvis.io.torch_layout import from_torch, to_torch
+from tests.nnvis.random_dag import random_dag
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+
+TOLERANCE = 1e-3
+
+
+def twin(name: str):
+    from nnvis.bench import torch_nets
+
+    return {
+        "mlp": torch_nets.mlp,
+        "lenet5": torch_nets.LeNet5,
+        "vgg11": torch_nets.VGG11,
+        "resnet20": torch_nets.ResNetCifar,
+        "resnet20 option B": lambda: torch_nets.ResNetCifar(option="B"),
+    }[name]()
+
+
+def graph(name: str) -> nv.Graph:
+    net, _, option = name.partition(" option ")
+    return nv.zoo.build(net, **({"option": option} if option else {}))
+
+
+def relative_error(actual, expected) -> float:
+    return float(np.abs(actual - expected).max() / max(np.abs(expected).max(), 1e-6))
+
+
+def numpy_state(module) -> dict[str, np.ndarray]:
+    return {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}
+
+
+def images(graph: nv.Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, *graph.input_shape)).astype(np.float32), random.integers(0, 10, count)
+
+
+def as_torch(x: np.ndarray):
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("name", ["mlp", "lenet5", "vgg11", "resnet20", "resnet20 option B"])
+def test_logits_and_all_gradients_agree(name, training):
+    torch.manual_seed(0)
+    model, net = twin(name).train(training), nv.Network(graph(name))
+    net.load_state_dict(from_torch(net.graph, numpy_state(model)))
+    x, labels = images(net.graph, 8)
+    tx = as_torch(x).requires_grad_()
+    logits = model(tx)
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
+    ours = net.forward(x, training)
+    assert relative_error(ours, logits.detach().numpy()) < TOLERANCE
+    probabilities = torch.softmax(logits.detach(), 1).numpy()
+    probabilities[np.arange(8), labels] -= 1
+    dx = net.backward(probabilities / 8)
+    assert relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy()) < TOLERANCE
+    gradients = to_torch(net.graph, net.gradients())
+    for key, parameter in model.named_parameters():
+        assert relative_error(gradients[key], parameter.grad.numpy()) < TOLERANCE, key
+
+
+@pytest.mark.parametrize("name", ["lenet5", "vgg11", "resnet20"])
+def test_losses_of_twenty_sgd_steps_agree(name):
+    torch.manual_seed(0)
+    model, net = twin(name).train(), nv.Network(graph(name))
+    net.load_state_dict(from_torch(net.graph, numpy_state(model)))
+    rate = 0.01
+    trainer = nv.Trainer(net, optimizer=nv.SGD(lr=rate, momentum=0.9, weight_decay=1e-4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=1e-4)
+    for step in range(20):
+        x, labels = images(net.graph, 16, seed=step)
+        optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(model(as_torch(x)), torch.from_numpy(labels))
+        loss.backward()
+        optimizer.step()
+        assert trainer.step(x, labels) == pytest.approx(loss.item(), rel=TOLERANCE), f"step {step}"
+    ours = to_torch(net.graph, net.state_dict())
+    for key, value in numpy_state(model).items():
+        if not key.endswith("num_batches_tracked"):
+            assert relative_error(ours[key], value) < 10 * TOLERANCE, key
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_random_graph_agrees(seed):
+    dag, run_in_torch = random_dag(seed)
+    net = nv.Network(dag, seed=seed)
+    x, _ = images(dag, 3, seed)
+    state = {k: torch.from_numpy(v).requires_grad_() for k, v in to_torch(dag, net.state_dict()).items()}
+    tx = as_torch(x).requires_grad_()
+    y = run_in_torch(state, tx)
+    dy = np.random.default_rng(seed).normal(size=y.shape).astype(np.float32)
+    y.backward(torch.from_numpy(dy))
+    assert relative_error(net.forward(x, training=True), y.detach().numpy()) < TOLERANCE
+    dx = net.backward(dy)
+    assert relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy()) < TOLERANCE
+    for key, gradient in to_torch(dag, net.gradients()).items():
+        assert relative_error(gradient, state[key].grad.numpy()) < TOLERANCE, key
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet20"])
+def test_conversion_to_pytorch_and_back_loses_nothing(name):
+    net = nv.Network(graph(name))
+    state = net.state_dict()
+    again = from_torch(net.graph, to_torch(net.graph, state))
+    assert set(again) == set(state)
+    for key, value in state.items():
+        np.testing.assert_array_equal(again[key], value)
