@@ -102,9 +102,7 @@ def scale_forward(x: np.ndarray, y: np.ndarray, factor: float) -> None:
     y[...] = factor * x.astype(np.float64)
 
 
-def copy_columns(
-    src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int
-) -> None:
+def copy_columns(src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int) -> None:
     """Copy `width` columns; concatenating and splitting channels is made of this.
 
     Parameters

@@ -41,9 +41,7 @@ def softmax_cross_entropy_forward(
     log_probs = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     label_loss = -log_probs[np.arange(len(labels)), labels]
     probs[...] = np.exp(log_probs)
-    if (
-        smoothing
-    ):  # a class of probability zero must not give 0 * infinity where nothing is smoothed
+    if smoothing:  # a class of probability zero must not give 0 * infinity where nothing is smoothed
         losses[...] = (1.0 - smoothing) * label_loss - smoothing * log_probs.mean(axis=1)
     else:
         losses[...] = label_loss
@@ -86,9 +84,7 @@ def bce_with_logits_forward(logits: np.ndarray, targets: np.ndarray, losses: np.
     losses[...] = each.reshape(len(each), -1).mean(axis=1)
 
 
-def bce_with_logits_backward(
-    logits: np.ndarray, targets: np.ndarray, dlogits: np.ndarray, scale: float
-) -> None:
+def bce_with_logits_backward(logits: np.ndarray, targets: np.ndarray, dlogits: np.ndarray, scale: float) -> None:
     """``dlogits = (sigmoid(logits) - targets) scale``.
 
     Parameters

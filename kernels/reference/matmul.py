@@ -9,9 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 
-def matmul(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, transpose_b: bool
-) -> None:
+def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, transpose_b: bool) -> None:
     """Matrix product ``c = op(a) @ op(b)``, where op transposes its matrix or leaves it alone.
 
     Parameters
@@ -55,9 +53,7 @@ def linear_backward_data(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
     dx[...] = dy.astype(np.float64) @ w.astype(np.float64).T
 
 
-def linear_backward_weights(
-    x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None
-) -> None:
+def linear_backward_weights(x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
     """Gradient with respect to the parameters: ``dw = x.T @ dy`` and ``db = sum_n dy[n]``.
 
     Parameters

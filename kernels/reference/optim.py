@@ -14,16 +14,12 @@ from __future__ import annotations
 import numpy as np
 
 
-def _penalised(
-    weights: np.ndarray, g: np.ndarray, l1: float, l2: float, grad_scale: float
-) -> np.ndarray:
+def _penalised(weights: np.ndarray, g: np.ndarray, l1: float, l2: float, grad_scale: float) -> np.ndarray:
     """``g' = grad_scale g + l1 sign(w) + l2 w`` in float64."""
     return grad_scale * g.astype(np.float64) + l1 * np.sign(weights) + l2 * weights
 
 
-def sgd_update(
-    w: np.ndarray, g: np.ndarray, lr: float, l1: float, l2: float, grad_scale: float
-) -> None:
+def sgd_update(w: np.ndarray, g: np.ndarray, lr: float, l1: float, l2: float, grad_scale: float) -> None:
     """Gradient descent: ``w -= lr g'``.
 
     Parameters

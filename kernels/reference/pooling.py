@@ -18,14 +18,10 @@ import numpy as np
 Pair = tuple[int, int]
 
 
-def _extend(
-    x: np.ndarray, output_size: Pair, kernel: Pair, stride: Pair, padding: Pair, fill: float
-) -> np.ndarray:
+def _extend(x: np.ndarray, output_size: Pair, kernel: Pair, stride: Pair, padding: Pair, fill: float) -> np.ndarray:
     """Float64 copy of `x` with `fill` around it, so large that every window lies inside."""
     margins = [(0, 0)] * 4
-    for axis, (size, k, s, p) in enumerate(
-        zip(output_size, kernel, stride, padding, strict=True), start=1
-    ):
+    for axis, (size, k, s, p) in enumerate(zip(output_size, kernel, stride, padding, strict=True), start=1):
         reach = (size - 1) * s + k
         margins[axis] = (p, max(0, reach - x.shape[axis] - p))
     return np.pad(x.astype(np.float64), margins, constant_values=fill)
@@ -99,9 +95,7 @@ def max_pool2d_backward(
     dx[...] = _crop(total, dx.shape, padding)
 
 
-def _overlap(
-    size: int, outputs: int, kernel: int, stride: int, padding: int, border: int
-) -> np.ndarray:
+def _overlap(size: int, outputs: int, kernel: int, stride: int, padding: int, border: int) -> np.ndarray:
     """How many pixels between -border and size + border each window of one axis covers."""
     start = np.arange(outputs) * stride - padding
     covered = np.minimum(start + kernel, size + border) - np.maximum(start, -border)
@@ -144,9 +138,7 @@ def avg_pool2d_forward(
     output_size = y.shape[1:3]
     values = _extend(x, output_size, kernel, stride, padding, fill=0)
     total = sum(values[pixels] for _, pixels in _taps(output_size, kernel, stride))
-    y[...] = total / _divisors(
-        x.shape[1:3], output_size, kernel, stride, padding, count_include_pad
-    )
+    y[...] = total / _divisors(x.shape[1:3], output_size, kernel, stride, padding, count_include_pad)
 
 
 def avg_pool2d_backward(
@@ -181,9 +173,7 @@ def _adaptive_windows(size: Pair, output_size: Pair) -> Iterator[tuple[int, int,
     """Each output pixel (i, j) with the rows and columns that it sees."""
     for cell in np.ndindex(*output_size):
         rows, columns = (
-            slice(
-                i * full // parts, -((i + 1) * full // -parts)
-            )  # floor of the start, ceiling of the end
+            slice(i * full // parts, -((i + 1) * full // -parts))  # floor of the start, ceiling of the end
             for i, full, parts in zip(cell, size, output_size, strict=True)
         )
         yield *cell, rows, columns

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nnvis as nv
+from nnvis.errors import ConfigError, ShapeError, UnknownNameError
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "parameters"),
+    [
+        ("logistic", {}, 784 * 10 + 10),
+        ("mlp", {}, 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10),
+        ("lenet5", {}, 61_706),
+        ("lenet5", {"form": "1998"}, 61_706),
+        ("vgg11", {}, 9_225_610),
+        ("resnet20", {}, 269_722),
+        ("resnet20", {"option": "B"}, 272_474),
+        ("resnet32", {}, 464_154),
+        ("resnet44", {}, 658_586),
+        ("resnet56", {}, 853_018),
+    ],
+)
+def test_parameter_counts_are_the_published_ones(name, options, parameters):
+    assert nv.zoo.build(name, **options).num_parameters() == parameters
+
+
+@pytest.mark.parametrize("name", nv.zoo.names())
+def test_every_network_runs_and_survives_json(name):
+    graph = nv.zoo.build(name)
+    assert nv.Graph.from_json(graph.to_json()).to_json() == graph.to_json()
+    scores = nv.Network(graph).forward(np.zeros((2, *graph.input_shape)))
+    assert scores.shape == (2, 10)
+    assert np.isfinite(scores).all()
+
+
+@pytest.mark.parametrize("name", nv.zoo.names())
+def test_every_network_says_what_it_is_and_how_to_train_it(name):
+    entry = nv.zoo.entry(name)
+    assert entry.summary.endswith(".") or ":" in entry.summary
+    assert {"lr", "epochs", "batch_size"} <= set(entry.defaults)
+
+
+def test_the_plain_twin_of_a_resnet_has_the_same_parameters_and_no_shortcut():
+    plain, residual = nv.zoo.resnet20(skip=False), nv.zoo.resnet20()
+    assert plain.num_parameters() == residual.num_parameters()
+    assert not any(isinstance(node.layer, nv.Add) for node in plain)
+
+
+def test_names_are_found_by_alias_and_misspelling():
+    assert nv.zoo.entry("resnet20_cifar").name == "resnet20"
+    with pytest.raises(UnknownNameError, match="did you mean 'lenet5'"):
+        nv.zoo.build("lenet")
+    with pytest.raises(ConfigError, match="no option 'depth'"):
+        nv.zoo.build("lenet5", depth=3)
+    with pytest.raises(AttributeError):
+        nv.zoo.nothing()
+
+
+def test_a_network_that_cannot_take_a_shape_says_which_node_fails():
+    with pytest.raises(ShapeError, match="features"):
+        nv.zoo.vgg11(input_shape=(16, 16, 3))
+
+
+def test_networks_follow_the_shape_of_the_data():
+    assert nv.zoo.lenet5(input_shape=(32, 32, 3), num_classes=4).shapes()["pool2"] == (5, 5, 16)
+    assert nv.zoo.mlp(input_shape=(2,), hidden=(8,), num_classes=2).num_parameters() == 2 * 8 + 8 + 8 * 2 + 2
