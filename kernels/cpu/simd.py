@@ -320,36 +320,23 @@ def select_better(typingctx, a, best, then, otherwise):
 
 
 @intrinsic
-def load_ints(typingctx, place):
-    """Eight int32 at address `place`, as floats (exact up to 2 ** 24)."""
+def from_int_bits(typingctx, bits):
+    """Lanes that hold the bits of int32 numbers, as floats (exact up to 2 ** 24)."""
 
     def codegen(context, builder, signature, args):
-        pointer = builder.inttoptr(args[0], INT_VECTOR.as_pointer())
-        return builder.sitofp(builder.load(pointer, align=4), VECTOR)
+        return builder.sitofp(builder.bitcast(args[0], INT_VECTOR), VECTOR)
 
-    return float32x8(types.intp), codegen
+    return float32x8(float32x8), codegen
 
 
 @intrinsic
-def store_ints(typingctx, place, vector):
-    """Write eight lanes, whole numbers, as int32."""
+def to_int_bits(typingctx, a):
+    """Whole numbers as the bits of int32, to be stored."""
 
     def codegen(context, builder, signature, args):
-        pointer = builder.inttoptr(args[0], INT_VECTOR.as_pointer())
-        builder.store(builder.fptosi(args[1], INT_VECTOR), pointer, align=4)
-        return context.get_dummy_value()
+        return builder.bitcast(builder.fptosi(args[0], INT_VECTOR), VECTOR)
 
-    return types.void(types.intp, float32x8), codegen
-
-
-@intrinsic
-def lane(typingctx, vector, index):
-    """One lane."""
-
-    def codegen(context, builder, signature, args):
-        return builder.extract_element(args[0], builder.trunc(args[1], INT32))
-
-    return types.float32(float32x8, types.intp), codegen
+    return float32x8(float32x8), codegen
 
 
 @intrinsic

@@ -1,0 +1,46 @@
+"""Activation functions of any shape; NaN in gives NaN out. Softmax runs along the last axis."""
+
+from __future__ import annotations
+
+from kernels.cpu.rectifiers import (
+    hard_swish_backward,
+    hard_swish_forward,
+    leaky_relu_backward,
+    leaky_relu_forward,
+    relu6_backward,
+    relu6_forward,
+    relu_backward,
+    relu_forward,
+)
+from kernels.cpu.smooth import (
+    gelu_backward,
+    gelu_forward,
+    sigmoid_backward,
+    sigmoid_forward,
+    silu_backward,
+    silu_forward,
+    tanh_backward,
+    tanh_forward,
+)
+from kernels.cpu.softmax import softmax_backward, softmax_forward
+
+__all__ = [
+    "gelu_backward",
+    "gelu_forward",
+    "hard_swish_backward",
+    "hard_swish_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
+    "relu6_backward",
+    "relu6_forward",
+    "relu_backward",
+    "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "silu_backward",
+    "silu_forward",
+    "softmax_backward",
+    "softmax_forward",
+    "tanh_backward",
+    "tanh_forward",
+]

@@ -1,0 +1,102 @@
+"""Dropout with a mask that is computed, not stored; its definition is in :mod:`kernels.reference.dropout`."""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
+from kernels.cpu.maps import flatten
+from kernels.cpu.simd import INT32, INT_VECTOR, LANES, VECTOR, address, float32x8, load, mul, splat, store
+from kernels.cpu.tails import load_first, store_first
+
+_HALF_KEY = 0xFFFFFFFF
+
+
+def _all_lanes(builder, value):
+    """The low 32 bits of an integer in all lanes."""
+    undefined = ir.Constant(INT_VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, builder.trunc(value, INT32), INT32(0))
+    return builder.shuffle_vector(single, undefined, ir.Constant(INT_VECTOR, [0] * LANES))
+
+
+def _constant(value):
+    return ir.Constant(INT_VECTOR, [value] * LANES)
+
+
+def _mix(builder, x):
+    """The 32-bit mixer ``lowbias32`` on eight lanes."""
+    x = builder.mul(builder.xor(x, builder.lshr(x, _constant(16))), _constant(0x7FEB352D))
+    x = builder.mul(builder.xor(x, builder.lshr(x, _constant(15))), _constant(0x846CA68B))
+    return builder.xor(x, builder.lshr(x, _constant(16)))
+
+
+@intrinsic
+def _keep(typingctx, index, low, high, threshold, factor):
+    """`factor` in the lanes whose element, counted from `index`, stays, and 0 in the others."""
+
+    def codegen(context, builder, signature, args):
+        index, low, high, threshold = (_all_lanes(builder, each) for each in args[:4])
+        element = builder.add(index, ir.Constant(INT_VECTOR, list(range(LANES))))
+        mixed = _mix(builder, builder.xor(element, low))
+        mixed = _mix(builder, builder.xor(mixed, high))
+        stays = builder.icmp_unsigned(">=", mixed, threshold)
+        return builder.select(stays, args[4], ir.Constant(VECTOR, [0.0] * LANES))
+
+    return float32x8(types.intp, types.intp, types.intp, types.intp, float32x8), codegen
+
+
+@inner
+def _dropout_job(x, y, size, low, high, threshold, scale, job):
+    factor = splat(scale)
+    start = CHUNK * job
+    stop = min(start + CHUNK, size)
+    whole = stop - stop % 8
+    for i in range(start, whole, 8):
+        store(y + 4 * i, mul(load(x + 4 * i), _keep(i, low, high, threshold, factor)))
+    if whole < stop:
+        tail = load_first(x + 4 * whole, stop - whole, factor)
+        tail = mul(tail, _keep(whole, low, high, threshold, factor))
+        store_first(y + 4 * whole, tail, stop - whole)
+
+
+@kernel("void(f4[::1], f4[::1], i8, i8, i8, f4)", parallel=False)
+def dropout_kernel(x, y, low, high, threshold, scale):
+    arguments = (address(x), address(y), x.size, low, high, threshold, scale)
+    run_jobs(_dropout_job, arguments, chunk_count(x.size), x.size < SMALL)
+
+
+def dropout_forward(x: np.ndarray, y: np.ndarray, rate: float, scale: float, key: int) -> None:
+    """``y[i] = x[i] keep(i) scale``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    rate : float
+        Probability of zero, in [0, 1).
+    scale : float
+        Usually ``1 / (1 - rate)``, which keeps the expected value.
+    key : int
+        64 bits that select the mask.
+    """
+    key, threshold = int(key), int(rate * 2.0**32)
+    dropout_kernel(*flatten(x, y), key & _HALF_KEY, (key >> 32) & _HALF_KEY, threshold, scale)
+
+
+def dropout_backward(dy: np.ndarray, dx: np.ndarray, rate: float, scale: float, key: int) -> None:
+    """``dx[i] = dy[i] keep(i) scale``, the same mask as in the forward pass.
+
+    Parameters
+    ----------
+    dy : ndarray
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    rate, scale, key
+        As in the forward pass.
+    """
+    dropout_forward(dy, dx, rate, scale, key)

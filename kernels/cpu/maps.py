@@ -1,0 +1,67 @@
+"""Elementwise kernels from a function of vectors: the loop over a flat array, in chunks, with its tail.
+
+Each factory returns a job body for :func:`kernels.cpu.jobs.run_jobs`. In-place use is allowed: each vector is read
+before it is written.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.cpu.jit import inner
+from kernels.cpu.jobs import CHUNK
+from kernels.cpu.simd import load, splat, store
+from kernels.cpu.tails import load_first, store_first
+
+
+def flatten(*arrays: np.ndarray) -> list[np.ndarray]:
+    """Flat views of arrays of equal size.
+
+    Raises
+    ------
+    ValueError
+        If the sizes differ or an array is not C-contiguous (a flat view of it would be a copy).
+    """
+    size = arrays[0].size
+    for array in arrays:
+        if array.size != size or not array.flags.c_contiguous:
+            shapes = ", ".join(str(each.shape) for each in arrays)
+            raise ValueError(f"an elementwise kernel needs C-contiguous arrays of one size, got {shapes}")
+    return [array.reshape(-1) for array in arrays]
+
+
+def map_one(function):
+    """Job body of ``y = function(x, p)``; p is a scalar parameter in all lanes."""
+
+    @inner
+    def body(x, y, size, parameter, job):
+        p = splat(parameter)
+        start = CHUNK * job
+        stop = min(start + CHUNK, size)
+        whole = stop - stop % 8
+        for i in range(4 * start, 4 * whole, 32):
+            store(y + i, function(load(x + i), p))
+        if whole < stop:
+            tail = load_first(x + 4 * whole, stop - whole, p)
+            store_first(y + 4 * whole, function(tail, p), stop - whole)
+
+    return body
+
+
+def map_two(function):
+    """Job body of ``y = function(a, b, p)``; p is a scalar parameter in all lanes."""
+
+    @inner
+    def body(a, b, y, size, parameter, job):
+        p = splat(parameter)
+        start = CHUNK * job
+        stop = min(start + CHUNK, size)
+        whole = stop - stop % 8
+        for i in range(4 * start, 4 * whole, 32):
+            store(y + i, function(load(a + i), load(b + i), p))
+        if whole < stop:
+            first = load_first(a + 4 * whole, stop - whole, p)
+            second = load_first(b + 4 * whole, stop - whole, p)
+            store_first(y + 4 * whole, function(first, second, p), stop - whole)
+
+    return body

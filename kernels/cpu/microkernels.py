@@ -1,0 +1,345 @@
+"""Register tiles: the few inner loops in which matrix products and convolutions spend their time.
+
+Each tile keeps ``ROWS x 16`` (wide) or ``ROWS x 8`` (narrow) sums in vector registers. Where its operands lie is told
+by tables of int32 offsets, counted in floats, so that one tile serves every stride, padding and dilation
+(Dukhan 2019, "The Indirect Convolution Algorithm"). Nothing here checks bounds: callers own the address arithmetic.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kernels.cpu.simd import FLOAT, INT32, INT64, LANES, VECTOR
+from kernels.cpu.simd import broadcast_lane, float_pointer, fused_multiply_add, load_at, store_at
+
+#: Rows and columns of the wide tile: 12 sums hide the latency of a multiply-add and fit 16 registers.
+WIDE_ROWS, WIDE = 6, 16
+#: Rows and columns of the narrow tile.
+NARROW_ROWS, NARROW = 8, 8
+
+_ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+
+
+def _table_entry(builder, table, index):
+    """Element `index` of an int32 table, widened."""
+    return builder.sext(builder.load(builder.gep(table, [index])), INT64)
+
+
+def _table_pointer(builder, address):
+    return builder.inttoptr(address, INT32.as_pointer())
+
+
+def _outlined(name, build):
+    """Code generator that calls ``build(builder, args)`` as a function of its own in the module.
+
+    The tiles are long: inlined wherever they are used they would double the compile time, and a call costs nothing
+    beside their work.
+    """
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * len(args))
+        function = cgutils.get_or_insert_function(builder.module, kind, f"nnvis_{name}")
+        if function.is_declaration:
+            function.linkage = "linkonce_odr"
+            function.attributes.add("noinline")
+            inside = ir.IRBuilder(function.append_basic_block("entry"))
+            build(inside, function.args)
+            inside.ret_void()
+        builder.call(function, args)
+        return context.get_dummy_value()
+
+    return codegen
+
+
+class _Sums:
+    """The tile's sums: stack slots that LLVM promotes to registers."""
+
+    def __init__(self, builder, rows, vectors):
+        self.builder, self.rows, self.vectors = builder, rows, vectors
+        self.slots = [
+            [cgutils.alloca_once(builder, VECTOR) for _ in range(vectors)] for _ in range(rows)
+        ]
+
+    def each(self):
+        """Yield (row, float offset of the vector in its row, slot)."""
+        for r, row in enumerate(self.slots):
+            for v, slot in enumerate(row):
+                yield r, INT64(v * LANES), slot
+
+    def fill(self, start):
+        """Begin every row with the vectors at `start`."""
+        for _, offset, slot in self.each():
+            self.builder.store(load_at(self.builder, start, offset), slot)
+
+    def clear(self):
+        for _, _, slot in self.each():
+            self.builder.store(_ZERO, slot)
+
+    def load(self, pointers):
+        for r, offset, slot in self.each():
+            self.builder.store(load_at(self.builder, pointers[r], offset), slot)
+
+    def store(self, pointers):
+        for r, offset, slot in self.each():
+            store_at(self.builder, self.builder.load(slot), pointers[r], offset)
+
+    def multiply_add(self, scalars, right):
+        """Row r += scalars(r) * the vectors at `right`."""
+        b = self.builder
+        vectors = [load_at(b, right, INT64(v * LANES)) for v in range(self.vectors)]
+        for r, row in enumerate(self.slots):
+            left = broadcast_lane(b, b.load(scalars(r)))
+            for vector, slot in zip(vectors, row, strict=True):
+                b.store(fused_multiply_add(b, left, vector, b.load(slot)), slot)
+
+
+def _row_pointers(builder, base, table, rows):
+    """Pointer of every row: ``base + table[r]`` floats."""
+    base, table = float_pointer(builder, base), _table_pointer(builder, table)
+    return [builder.gep(base, [_table_entry(builder, table, INT64(r))]) for r in range(rows)]
+
+
+def _begin(builder, sums, accumulate, results, fresh):
+    """Start from what `results` hold if `accumulate` is not 0, else with `fresh`."""
+    with builder.if_else(builder.icmp_signed("!=", accumulate, INT64(0))) as (then, otherwise):
+        with then:
+            sums.load(results)
+        with otherwise:
+            fresh()
+
+
+def _unrolled(builder, count, unroll, body):
+    """``for i in range(count): body(i)`` with the loop unrolled `unroll` times."""
+    whole = builder.and_(count, INT64(-unroll))
+    with cgutils.for_range_slice(builder, INT64(0), whole, INT64(unroll)) as (i, _):
+        for u in range(unroll):
+            body(builder.add(i, INT64(u)))
+    with cgutils.for_range_slice(builder, whole, count, INT64(1)) as (i, _):
+        body(i)
+
+
+def _make_dot_tile(name, rows, vectors, unroll):
+    def build(b, args):
+        x, pixels, taps, tap_count, w, start, y, outs, accumulate = args
+        sums = _Sums(b, rows, vectors)
+        results = _row_pointers(b, y, outs, rows)
+        _begin(b, sums, accumulate, results, lambda: sums.fill(float_pointer(b, start)))
+        sources = _row_pointers(b, x, pixels, rows)
+        taps, w = _table_pointer(b, taps), float_pointer(b, w)
+        with cgutils.for_range(b, tap_count) as outer:
+            entry = b.gep(taps, [b.mul(outer.index, INT64(3))])
+            shift, first, run = (_table_entry(b, entry, INT64(i)) for i in range(3))
+            shifted = [b.gep(source, [shift]) for source in sources]
+            weights = b.gep(w, [b.mul(first, INT64(WIDE))])
+
+            def step(k):
+                right = b.gep(weights, [b.mul(k, INT64(WIDE))])
+                sums.multiply_add(lambda r: b.gep(shifted[r], [k]), right)
+
+            _unrolled(b, run, unroll, step)
+        sums.store(results)
+
+    @intrinsic
+    def dot_tile(typingctx, x, pixels, taps, tap_count, w, start, y, outs, accumulate):
+        """``y[outs[r] :] = start + sum_t sum_k x[pixels[r] + taps[t].source + k] * w[taps[t].row + k]``.
+
+        Parameters
+        ----------
+        x, w, start, y : int
+            Addresses: source floats, packed weights (rows of 16 floats), first values, result.
+        pixels, outs : int
+            Addresses of int32 tables, one offset a row of the tile.
+        taps : int
+            Address of an int32 table of triples (source offset, first weight row, run length).
+        tap_count : int
+        accumulate : int
+            Not 0: add to what `y` holds and ignore `start`.
+        """
+
+        return types.void(*[types.intp] * 9), _outlined(name, build)
+
+    return dot_tile
+
+
+def _make_outer_tile(name, rows, vectors, unroll):
+    def build(b, args):
+        x, entries, pixels, count, dy, y, outs, accumulate = args
+        sums = _Sums(b, rows, vectors)
+        results = _row_pointers(b, y, outs, rows)
+        _begin(b, sums, accumulate, results, sums.clear)
+        sources = _row_pointers(b, x, entries, rows)
+        pixels, dy = _table_pointer(b, pixels), float_pointer(b, dy)
+
+        def step(p):
+            pair = b.mul(p, INT64(2))
+            shift = _table_entry(b, pixels, pair)
+            right = b.gep(dy, [_table_entry(b, pixels, b.add(pair, INT64(1)))])
+            sums.multiply_add(lambda r: b.gep(sources[r], [shift]), right)
+
+        _unrolled(b, count, unroll, step)
+        sums.store(results)
+
+    @intrinsic
+    def outer_tile(typingctx, x, entries, pixels, count, dy, y, outs, accumulate):
+        """``y[outs[r] :] (+)= sum_p x[entries[r] + pixels[p].source] * dy[pixels[p].gradient :]``.
+
+        Parameters
+        ----------
+        x, dy, y : int
+            Addresses: source floats, output gradients, result.
+        entries, outs : int
+            Addresses of int32 tables, one offset a row of the tile.
+        pixels : int
+            Address of an int32 table of pairs (source offset, gradient offset).
+        count : int
+            Number of pixels.
+        accumulate : int
+            Not 0: add to what `y` holds.
+        """
+
+        return types.void(*[types.intp] * 8), _outlined(name, build)
+
+    return outer_tile
+
+
+dot_wide = _make_dot_tile("dot_wide", WIDE_ROWS, 2, 4)
+dot_narrow = _make_dot_tile("dot_narrow", NARROW_ROWS, 1, 2)
+outer_wide = _make_outer_tile("outer_wide", WIDE_ROWS, 2, 2)
+outer_narrow = _make_outer_tile("outer_narrow", NARROW_ROWS, 1, 2)
+
+
+def _interleave(builder, a, b, order):
+    """Lanes of the 16-lane pair (a, b) picked by `order`."""
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, LANES), order))
+
+
+#: The three exchanges of an 8x8 transposition: distance of the rows that swap, and the lanes of the two results.
+_EXCHANGES = (
+    (1, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
+    (2, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15)),
+    (4, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15)),
+)
+
+
+def _transposed(builder, rows):
+    for distance, low, high in _EXCHANGES:
+        for i in range(LANES):
+            if not i & distance:
+                a, b = rows[i], rows[i + distance]
+                rows[i] = _interleave(builder, a, b, low)
+                rows[i + distance] = _interleave(builder, a, b, high)
+    return rows
+
+
+@intrinsic
+def transpose_block(typingctx, source, source_stride, target, target_stride):
+    """Write the transpose of 8 x 8 floats; addresses in bytes, strides between rows in floats."""
+
+    def build(b, args):
+        source, source_stride, target, target_stride = args
+        source, target = float_pointer(b, source), float_pointer(b, target)
+        rows = [load_at(b, source, b.mul(source_stride, INT64(i))) for i in range(LANES)]
+        for i, row in enumerate(_transposed(b, rows)):
+            store_at(b, row, target, b.mul(target_stride, INT64(i)))
+
+    return types.void(*[types.intp] * 4), _outlined("transpose_block", build)
+
+
+# --- depthwise: vectors along the channels, no sum over them --------------------------------------------------
+
+#: Pixels of a depthwise tile, and taps whose weight gradients are summed together.
+DEPTHWISE_PIXELS, DEPTHWISE_TAPS = 6, 9
+
+
+def _channel_loop(builder, channels, body):
+    """``body(c)`` for vectors of channels; the last one overlaps its neighbour where `channels` is not a multiple."""
+    count = builder.lshr(builder.add(channels, INT64(LANES - 1)), INT64(3))
+    last = builder.sub(channels, INT64(LANES))
+    with cgutils.for_range(builder, count) as loop:
+        c = builder.shl(loop.index, INT64(3))
+        body(builder.select(builder.icmp_signed("<", c, last), c, last))
+
+
+@intrinsic
+def depthwise_dot(typingctx, x, pixels, taps, tap_count, w, start, y, outs, channels):
+    """``y[outs[r] + c] = start[c] + sum_t x[pixels[r] + taps[t].source + c] * w[taps[t].row + c]``, for all channels.
+
+    Parameters
+    ----------
+    x, w, start, y : int
+        Addresses.
+    pixels, outs : int
+        Addresses of int32 tables, one offset for each of the six pixels.
+    taps : int
+        Address of an int32 table of pairs (source offset, weight offset).
+    tap_count : int
+    channels : int
+        At least 8.
+    """
+
+    def build(b, args):
+        x, pixels, taps, tap_count, w, start, y, outs, channels = args
+        rows = DEPTHWISE_PIXELS
+        results, sources = _row_pointers(b, y, outs, rows), _row_pointers(b, x, pixels, rows)
+        taps, w, start = _table_pointer(b, taps), float_pointer(b, w), float_pointer(b, start)
+        sums = _Sums(b, rows, 1)
+
+        def vector_of_channels(c):
+            sums.fill(b.gep(start, [c]))
+            with cgutils.for_range(b, tap_count) as loop:
+                entry = b.gep(taps, [b.shl(loop.index, INT64(1))])
+                shift = b.add(_table_entry(b, entry, INT64(0)), c)
+                weight = load_at(b, w, b.add(_table_entry(b, entry, INT64(1)), c))
+                for source, (slot,) in zip(sources, sums.slots, strict=True):
+                    product = fused_multiply_add(b, load_at(b, source, shift), weight, b.load(slot))
+                    b.store(product, slot)
+            sums.store([b.gep(result, [c]) for result in results])
+
+        _channel_loop(b, channels, vector_of_channels)
+
+    return types.void(*[types.intp] * 9), _outlined("depthwise_dot", build)
+
+
+@intrinsic
+def depthwise_outer(typingctx, x, taps, pixels, count, dy, y, rows, channels):
+    """``y[rows[t] + c] += sum_p x[taps[t] + pixels[p].source + c] * dy[pixels[p].gradient + c]``, for all channels.
+
+    Parameters
+    ----------
+    x, dy, y : int
+        Addresses.
+    taps, rows : int
+        Addresses of int32 tables, one offset for each of the nine taps.
+    pixels : int
+        Address of an int32 table of pairs (source offset, gradient offset).
+    count : int
+        Number of pixels.
+    channels : int
+        A multiple of 8: overlapping vectors would be added twice.
+    """
+
+    def build(b, args):
+        x, taps, pixels, count, dy, y, rows, channels = args
+        sources = _row_pointers(b, x, taps, DEPTHWISE_TAPS)
+        results = _row_pointers(b, y, rows, DEPTHWISE_TAPS)
+        pixels, dy = _table_pointer(b, pixels), float_pointer(b, dy)
+        sums = _Sums(b, DEPTHWISE_TAPS, 1)
+
+        def vector_of_channels(c):
+            places = [b.gep(result, [c]) for result in results]
+            sums.load(places)
+            with cgutils.for_range(b, count) as loop:
+                entry = b.gep(pixels, [b.shl(loop.index, INT64(1))])
+                shift = b.add(_table_entry(b, entry, INT64(0)), c)
+                gradient = load_at(b, dy, b.add(_table_entry(b, entry, INT64(1)), c))
+                for source, (slot,) in zip(sources, sums.slots, strict=True):
+                    product = fused_multiply_add(b, load_at(b, source, shift), gradient, b.load(slot))
+                    b.store(product, slot)
+            sums.store(places)
+
+        _channel_loop(b, channels, vector_of_channels)
+
+    return types.void(*[types.intp] * 8), _outlined("depthwise_outer", build)

@@ -1,0 +1,89 @@
+"""Copying floats into the layouts that the register tiles read. Addresses are in bytes, strides in floats."""
+
+from __future__ import annotations
+
+from kernels.cpu.jit import inner
+from kernels.cpu.microkernels import WIDE, transpose_block
+from kernels.cpu.simd import add, load, load_scalar, splat, store, store_scalar
+
+ROW_BYTES = 4 * WIDE
+
+
+@inner
+def copy_floats(target, source, count):
+    """Copy `count` floats."""
+    if count < 8:
+        for i in range(count):
+            store_scalar(target + 4 * i, load_scalar(source + 4 * i))
+        return
+    for i in range(0, count - 7, 8):
+        store(target + 4 * i, load(source + 4 * i))
+    tail = 4 * (count - 8)
+    store(target + tail, load(source + tail))
+
+
+@inner
+def add_floats(target, source, count):
+    """``target += source`` for `count` floats."""
+    whole = count & -8
+    for i in range(0, whole, 8):
+        store(target + 4 * i, add(load(target + 4 * i), load(source + 4 * i)))
+    for i in range(whole, count):
+        store_scalar(target + 4 * i, load_scalar(target + 4 * i) + load_scalar(source + 4 * i))
+
+
+@inner
+def clear_floats(target, count):
+    """Set `count` floats to zero."""
+    zero = splat(0.0)
+    whole = count & -8
+    for i in range(0, whole, 8):
+        store(target + 4 * i, zero)
+    for i in range(whole, count):
+        store_scalar(target + 4 * i, 0.0)
+
+
+@inner
+def pack_rows(source, count, row_stride, lane_stride, width, target):
+    """Write `count` rows of sixteen floats: ``target[i, l] = source[i * row_stride + l * lane_stride]``.
+
+    Lanes from `width` on are zero. Quick where one of the strides is 1.
+    """
+    if width < WIDE:
+        clear_floats(target, count * WIDE)
+    if lane_stride == 1:
+        for i in range(count):
+            copy_floats(target + i * ROW_BYTES, source + 4 * i * row_stride, width)
+        return
+    lanes, rows = width & -8, 0
+    if row_stride == 1:
+        rows = count & -8
+        for lane in range(0, lanes, 8):
+            for i in range(0, rows, 8):
+                place = source + 4 * (i + lane * lane_stride)
+                transpose_block(place, lane_stride, target + i * ROW_BYTES + 4 * lane, WIDE)
+    for i in range(count):
+        for lane in range(lanes if i < rows else 0, width):
+            value = load_scalar(source + 4 * (i * row_stride + lane * lane_stride))
+            store_scalar(target + i * ROW_BYTES + 4 * lane, value)
+
+
+@inner
+def add_row_sums(target, source, count, stride, width):
+    """``target[l] += sum over i of source[i * stride + l]`` for `count` rows of `width` floats."""
+    whole, step = width & -8, 4 * stride
+    for lane in range(0, whole, 8):
+        place = source + 4 * lane
+        a, b, c, d = load(target + 4 * lane), splat(0.0), splat(0.0), splat(0.0)
+        for i in range(0, count - 3, 4):
+            at = place + i * step
+            a, b = add(a, load(at)), add(b, load(at + step))
+            c, d = add(c, load(at + 2 * step)), add(d, load(at + 3 * step))
+        for i in range(count & -4, count):
+            a = add(a, load(place + i * step))
+        store(target + 4 * lane, add(add(a, b), add(c, d)))
+    for lane in range(whole, width):
+        total = load_scalar(target + 4 * lane)
+        for i in range(count):
+            total += load_scalar(source + i * step + 4 * lane)
+        store_scalar(target + 4 * lane, total)

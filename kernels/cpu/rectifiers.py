@@ -1,0 +1,240 @@
+"""Piecewise linear activation functions: ReLU, leaky ReLU, ReLU6, and hard swish.
+
+NaN in gives NaN out. Each function is a line or two on eight lanes; the loops are those of
+:mod:`kernels.cpu.maps`. The formulas are in :mod:`kernels.reference.activations`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.cpu import vmath
+from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jobs import SMALL, chunk_count, run_jobs
+from kernels.cpu.maps import flatten, map_one, map_two
+from kernels.cpu.simd import add, address, fma, mul, select_gt, select_le, select_lt, splat
+
+_ZERO, _HALF = np.float32(0), np.float32(0.5)
+_THREE, _SIX, _SIXTH, _THIRD = np.float32(3), np.float32(6), np.float32(1 / 6), np.float32(1 / 3)
+_NO_PARAMETER = _ZERO
+
+# --- the functions on eight lanes: (x, parameter) or (saved, dy, parameter) ----------------------
+
+
+@inner
+def _relu(x, p):
+    return select_lt(x, splat(_ZERO), splat(_ZERO), x)
+
+
+@inner
+def _relu_slope(y, dy, p):
+    return select_le(y, splat(_ZERO), splat(_ZERO), dy)
+
+
+@inner
+def _leaky_relu(x, slope):
+    return select_gt(x, splat(_ZERO), x, mul(x, slope))
+
+
+@inner
+def _leaky_relu_slope(x, dy, slope):
+    return select_gt(x, splat(_ZERO), dy, mul(dy, slope))
+
+
+@inner
+def _relu6(x, p):
+    return vmath.clamp(x, _ZERO, _SIX)
+
+
+@inner
+def _relu6_slope(y, dy, p):
+    dy = select_le(splat(_SIX), y, splat(_ZERO), dy)
+    return select_le(y, splat(_ZERO), splat(_ZERO), dy)
+
+
+@inner
+def _hard_swish(x, p):
+    ramp = vmath.clamp(add(x, splat(_THREE)), _ZERO, _SIX)
+    return mul(mul(x, ramp), splat(_SIXTH))
+
+
+@inner
+def _hard_swish_slope(x, dy, p):
+    ramp = mul(dy, fma(x, splat(_THIRD), splat(_HALF)))
+    ramp = select_le(splat(_THREE), x, dy, ramp)
+    return select_le(x, splat(-_THREE), splat(_ZERO), ramp)
+
+
+# --- the kernels ---------------------------------------------------------------------------------
+
+_relu_body = map_one(_relu)
+_relu_slope_body = map_two(_relu_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def relu_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_relu_body, arguments, chunk_count(x.size), x.size < SMALL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def relu_backward_kernel(y, dy, dx):
+    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_relu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+
+
+_leaky_relu_body = map_one(_leaky_relu)
+_leaky_relu_slope_body = map_two(_leaky_relu_slope)
+
+
+@kernel("void(f4[::1], f4[::1], f4)", parallel=False)
+def leaky_relu_forward_kernel(x, y, slope):
+    arguments = (address(x), address(y), x.size, slope)
+    run_jobs(_leaky_relu_body, arguments, chunk_count(x.size), x.size < SMALL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
+def leaky_relu_backward_kernel(x, dy, dx, slope):
+    arguments = (address(x), address(dy), address(dx), dx.size, slope)
+    run_jobs(_leaky_relu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+
+
+_relu6_body = map_one(_relu6)
+_relu6_slope_body = map_two(_relu6_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def relu6_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_relu6_body, arguments, chunk_count(x.size), x.size < SMALL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def relu6_backward_kernel(y, dy, dx):
+    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_relu6_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+
+
+_hard_swish_body = map_one(_hard_swish)
+_hard_swish_slope_body = map_two(_hard_swish_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def hard_swish_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_hard_swish_body, arguments, chunk_count(x.size), x.size < SMALL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def hard_swish_backward_kernel(x, dy, dx):
+    arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_hard_swish_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+
+
+# --- the functions -------------------------------------------------------------------------------
+
+
+def relu_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """0 where x < 0, otherwise x.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    relu_forward_kernel(*flatten(x, y))
+
+
+def relu_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """`dy`, but 0 where ``y <= 0``.
+
+    Parameters
+    ----------
+    y : ndarray
+        The forward pass's output.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    relu_backward_kernel(*flatten(y, dy, dx))
+
+
+def leaky_relu_forward(x: np.ndarray, y: np.ndarray, slope: float) -> None:
+    """x where x > 0, otherwise ``slope x``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    slope : float
+    """
+    leaky_relu_forward_kernel(*flatten(x, y), slope)
+
+
+def leaky_relu_backward(x: np.ndarray, dy: np.ndarray, dx: np.ndarray, slope: float) -> None:
+    """`dy` where x > 0, otherwise ``slope dy``.
+
+    Parameters
+    ----------
+    x : ndarray
+        The forward pass's input.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    slope : float
+    """
+    leaky_relu_backward_kernel(*flatten(x, dy, dx), slope)
+
+
+def relu6_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """``min(max(x, 0), 6)``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    relu6_forward_kernel(*flatten(x, y))
+
+
+def relu6_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """`dy`, but 0 where ``y <= 0`` or ``y >= 6``.
+
+    Parameters
+    ----------
+    y : ndarray
+        The forward pass's output.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    relu6_backward_kernel(*flatten(y, dy, dx))
+
+
+def hard_swish_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """``x min(max(x + 3, 0), 6) / 6``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    hard_swish_forward_kernel(*flatten(x, y))
+
+
+def hard_swish_backward(x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """`dy` times 0, ``x / 3 + 1 / 2`` or 1: below -3, between, above 3.
+
+    Parameters
+    ----------
+    x : ndarray
+        The forward pass's input.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    hard_swish_backward_kernel(*flatten(x, dy, dx))

@@ -1,0 +1,236 @@
+"""Smooth activation functions: sigmoid, tanh, GELU, SiLU.
+
+NaN in gives NaN out. Each function is a line or two on eight lanes; the loops are those of
+:mod:`kernels.cpu.maps`. The formulas are in :mod:`kernels.reference.activations`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.cpu import vmath
+from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jobs import SMALL, SMALL_TRANSCENDENTAL, chunk_count, run_jobs
+from kernels.cpu.maps import flatten, map_one, map_two
+from kernels.cpu.simd import address, fma, mul, splat, sub
+
+_ONE = np.float32(1)
+_NO_PARAMETER = np.float32(0)
+
+# --- the functions on eight lanes: (x, parameter) or (saved, dy, parameter) ----------------------
+
+
+@inner
+def _sigmoid(x, p):
+    return vmath.sigmoid(x)
+
+
+@inner
+def _sigmoid_slope(y, dy, p):
+    return mul(dy, mul(y, sub(splat(_ONE), y)))
+
+
+@inner
+def _tanh(x, p):
+    return vmath.tanh(x)
+
+
+@inner
+def _tanh_slope(y, dy, p):
+    return mul(dy, sub(splat(_ONE), mul(y, y)))
+
+
+@inner
+def _gelu(x, p):
+    distribution, _ = vmath.normal_cdf(x)
+    return mul(x, distribution)
+
+
+@inner
+def _gelu_slope(x, dy, p):
+    distribution, density = vmath.normal_cdf(x)
+    return mul(dy, fma(x, density, distribution))
+
+
+@inner
+def _silu(x, p):
+    return mul(x, vmath.sigmoid(x))
+
+
+@inner
+def _silu_slope(x, dy, p):
+    s = vmath.sigmoid(x)
+    return mul(mul(dy, s), fma(x, sub(splat(_ONE), s), splat(_ONE)))
+
+
+# --- the kernels ---------------------------------------------------------------------------------
+
+_sigmoid_body = map_one(_sigmoid)
+_sigmoid_slope_body = map_two(_sigmoid_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def sigmoid_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_sigmoid_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def sigmoid_backward_kernel(y, dy, dx):
+    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_sigmoid_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+
+
+_tanh_body = map_one(_tanh)
+_tanh_slope_body = map_two(_tanh_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def tanh_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_tanh_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def tanh_backward_kernel(y, dy, dx):
+    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_tanh_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+
+
+_gelu_body = map_one(_gelu)
+_gelu_slope_body = map_two(_gelu_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def gelu_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_gelu_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def gelu_backward_kernel(x, dy, dx):
+    arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_gelu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL_TRANSCENDENTAL)
+
+
+_silu_body = map_one(_silu)
+_silu_slope_body = map_two(_silu_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def silu_forward_kernel(x, y):
+    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
+    run_jobs(_silu_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def silu_backward_kernel(x, dy, dx):
+    arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
+    run_jobs(_silu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL_TRANSCENDENTAL)
+
+
+# --- the functions -------------------------------------------------------------------------------
+
+
+def sigmoid_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """``1 / (1 + exp(-x))``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    sigmoid_forward_kernel(*flatten(x, y))
+
+
+def sigmoid_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dx = dy y (1 - y)``.
+
+    Parameters
+    ----------
+    y : ndarray
+        The forward pass's output.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    sigmoid_backward_kernel(*flatten(y, dy, dx))
+
+
+def tanh_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """Hyperbolic tangent.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    tanh_forward_kernel(*flatten(x, y))
+
+
+def tanh_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dx = dy (1 - y^2)``.
+
+    Parameters
+    ----------
+    y : ndarray
+        The forward pass's output.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    tanh_backward_kernel(*flatten(y, dy, dx))
+
+
+def gelu_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """``x Phi(x)`` with the normal distribution function Phi.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    gelu_forward_kernel(*flatten(x, y))
+
+
+def gelu_backward(x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dx = dy (Phi(x) + x phi(x))``.
+
+    Parameters
+    ----------
+    x : ndarray
+        The forward pass's input.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    gelu_backward_kernel(*flatten(x, dy, dx))
+
+
+def silu_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """``x sigmoid(x)``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    silu_forward_kernel(*flatten(x, y))
+
+
+def silu_backward(x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dx = dy s (1 + x (1 - s))`` with ``s = sigmoid(x)``.
+
+    Parameters
+    ----------
+    x : ndarray
+        The forward pass's input.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    silu_backward_kernel(*flatten(x, dy, dx))

@@ -1,0 +1,154 @@
+"""Parts of a vector for the ends of rows and arrays, and runs of floats of any length.
+
+Addresses are plain integers in bytes, as in :mod:`kernels.cpu.simd`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kernels.cpu.jit import inner
+from kernels.cpu.simd import (
+    BYTE_VECTOR,
+    INT32,
+    INT64,
+    INT_VECTOR,
+    LANES,
+    VECTOR,
+    float32x8,
+    float_pointer,
+    load,
+    splat,
+    store,
+)
+
+
+def _first_lanes(builder, count):
+    """Mask of the lanes below `count`."""
+    lanes = ir.Constant(INT_VECTOR, list(range(LANES)))
+    undefined = ir.Constant(INT_VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, builder.trunc(count, INT32), INT32(0))
+    limit = builder.shuffle_vector(single, undefined, ir.Constant(INT_VECTOR, [0] * LANES))
+    return builder.icmp_signed("<", lanes, limit)
+
+
+def _masked_load(builder, place, count, fill, align):
+    """The lanes of a vector in memory below `count`; the others from `fill`."""
+    pointer = builder.inttoptr(place, fill.type.as_pointer())
+    mask = _first_lanes(builder, count)
+    kind = ir.FunctionType(fill.type, [pointer.type, INT32, mask.type, fill.type])
+    name = f"llvm.masked.load.{_suffix(fill.type)}.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    return builder.call(function, [pointer, INT32(align), mask, fill])
+
+
+def _masked_store(builder, place, vector, count, align):
+    """Write the lanes of a vector below `count`."""
+    pointer = builder.inttoptr(place, vector.type.as_pointer())
+    mask = _first_lanes(builder, count)
+    kind = ir.FunctionType(ir.VoidType(), [vector.type, pointer.type, INT32, mask.type])
+    name = f"llvm.masked.store.{_suffix(vector.type)}.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, [vector, pointer, INT32(align), mask])
+
+
+def _suffix(vector_type):
+    return f"v{LANES}f32" if vector_type == VECTOR else f"v{LANES}i8"
+
+
+@intrinsic
+def load_first(typingctx, place, count, fill):
+    """The first `count` floats at address `place`; the other lanes from the vector `fill`. Reads nothing beyond."""
+
+    def codegen(context, builder, signature, args):
+        return _masked_load(builder, *args, align=4)
+
+    return float32x8(types.intp, types.intp, float32x8), codegen
+
+
+@intrinsic
+def store_first(typingctx, place, vector, count):
+    """Write the first `count` lanes to address `place`, and nothing beyond."""
+
+    def codegen(context, builder, signature, args):
+        _masked_store(builder, *args, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, float32x8, types.intp), codegen
+
+
+@intrinsic
+def load_first_bytes(typingctx, place, count):
+    """The first `count` unsigned bytes at address `place` as floats; the other lanes 0."""
+
+    def codegen(context, builder, signature, args):
+        zeros = ir.Constant(BYTE_VECTOR, [0] * LANES)
+        return builder.uitofp(_masked_load(builder, *args, zeros, align=1), VECTOR)
+
+    return float32x8(types.intp, types.intp), codegen
+
+
+@intrinsic
+def store_first_bytes(typingctx, place, vector, count):
+    """Write the first `count` lanes, whole numbers from 0 to 255, as unsigned bytes."""
+
+    def codegen(context, builder, signature, args):
+        _masked_store(builder, args[0], builder.fptoui(args[1], BYTE_VECTOR), args[2], align=1)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, float32x8, types.intp), codegen
+
+
+@inner
+def read(place, count):
+    """Eight floats at address `place`, or the first `count` of them and zeros."""
+    if count >= LANES:
+        return load(place)
+    return load_first(place, count, splat(np.float32(0)))
+
+
+@inner
+def write(place, vector, count):
+    """Write eight floats to address `place`, or only the first `count` of them."""
+    if count >= LANES:
+        store(place, vector)
+    else:
+        store_first(place, vector, count)
+
+
+@intrinsic
+def first_lanes(typingctx, vector, count, otherwise):
+    """The first `count` lanes of `vector`, the others from `otherwise`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.select(_first_lanes(builder, args[1]), args[0], args[2])
+
+    return float32x8(float32x8, types.intp, float32x8), codegen
+
+
+@intrinsic
+def copy_floats(typingctx, source, target, count):
+    """Copy `count` floats between addresses that do not overlap."""
+
+    def codegen(context, builder, signature, args):
+        source, target = (float_pointer(builder, place) for place in args[:2])
+        cgutils.raw_memcpy(builder, target, source, args[2], 4, align=4)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def zero_floats(typingctx, place, count):
+    """Write `count` zeros to address `place`."""
+
+    def codegen(context, builder, signature, args):
+        size = builder.mul(args[1], INT64(4))
+        cgutils.memset(builder, float_pointer(builder, args[0]), size, 0)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp), codegen

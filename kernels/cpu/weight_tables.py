@@ -1,0 +1,189 @@
+"""Work plans of the weight gradient, as int32 arrays that the kernels walk.
+
+Two ways, by size. *Chunks* (small weights): every chunk of images sums a private gradient of all weights, and the
+chunks are added in order. *Blocks* (large weights): every job owns a block of the weights and walks all images.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+
+from kernels.cpu.conv_plan import Geometry, PixelClass, Tables, even_parts, forward_classes, over_images
+from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
+
+# Header of both plans; the last ones belong to one way only.
+(
+    IMAGES,
+    GROUP,
+    SOURCE_IMAGE,
+    GRADIENT_IMAGE,
+    ROWS,
+    OUTPUTS,
+    PANEL_COUNT,
+    PANEL_TABLE,
+    SERIAL,
+    CHUNKS,
+    SLICES,
+    CLASS_TABLE,
+    CLASS_COUNT,
+    TAPS,
+    INNER,
+    INNER_BLOCKS,
+    PANEL_GROUPS,
+    BLOCK_INNER,
+    TAP_TABLE,
+    STEP_TABLE,
+    ENTRY_ROWS,
+    TILE_ROWS,
+    OUT_ROWS,
+    HEADER,
+) = range(24)
+
+#: Columns of a row of the panel table: first source channel, first output, valid outputs.
+PANEL_SOURCE, PANEL_OUTPUT, PANEL_WIDTH, PANEL_FIELDS = range(4)
+#: Columns of a row of the class table (chunks): pixel pairs, pixels in an image, entries, their rows, how many.
+CLASS_PIXELS, CLASS_SIZE, CLASS_ENTRIES, CLASS_ROWS, CLASS_ENTRY_COUNT, CLASS_FIELDS = range(6)
+#: Columns of a row of the tap table (blocks): pixel pairs, pixels in an image.
+TAP_PIXELS, TAP_SIZE, TAP_FIELDS = range(3)
+
+#: Pixels that are summed before a tile is written back: gradients of so many stay in the first-level cache.
+STEP_PIXELS = 128
+#: Pixels whose gradients are packed at a time.
+GROUP_PIXELS = 1024
+#: Rows of a private gradient after those of the weights: one for idle rows of tiles, one for the bias.
+SPARE_ROWS = 2
+#: Most private copies of the weights.
+MOST_CHUNKS = 8
+#: Source channels and panels of one block.
+BLOCK_CHANNELS, BLOCK_PANELS = 96, 6
+FEWEST_JOBS = 16
+SERIAL_WORK = 300_000
+INT32_MAX = 2**31 - 1
+
+
+def uses_blocks(g: Geometry) -> bool:
+    """Whether the weight gradient is summed block by block."""
+    inner, outputs = g.input[2] // g.groups, g.output[2] // g.groups
+    if g.groups > 1:
+        return False
+    pixels = g.images * g.output[0] * g.output[1]
+    few_pixels = pixels <= 8 * STEP_PIXELS and g.taps == 1
+    return few_pixels or (inner >= 48 and outputs >= 32 and g.taps * inner * outputs >= 32 * 1024)
+
+
+def _start(g: Geometry) -> Tables:
+    tables = Tables(HEADER)
+    h = tables.header
+    outputs = g.output[2] // g.groups
+    h[IMAGES], h[TAPS], h[INNER], h[OUTPUTS] = g.images, g.taps, g.input[2] // g.groups, g.output[2]
+    h[SOURCE_IMAGE], h[GRADIENT_IMAGE] = np.prod(g.input), np.prod(g.output)
+    h[ROWS] = h[TAPS] * h[INNER]
+    panels = [
+        [group * h[INNER], group * outputs + first, min(WIDE, outputs - first)]
+        for group in range(g.groups)
+        for first in range(0, outputs, WIDE)
+    ]
+    h[PANEL_COUNT], h[PANEL_TABLE] = len(panels), tables.add(panels)
+    work = g.images * g.output[0] * g.output[1] * int(h[ROWS]) * len(panels) * WIDE
+    h[SERIAL] = work < SERIAL_WORK
+    return tables
+
+
+def _group(h: np.ndarray, images: int, pixels: int) -> None:
+    """Choose how many of `images` images are handled at a time, in near-equal groups."""
+    most = max(1, GROUP_PIXELS // max(1, pixels))
+    groups = -(-images // most)
+    floats = max(1, int(h[SOURCE_IMAGE]), int(h[GRADIENT_IMAGE]))
+    h[GROUP] = min(-(-images // groups), INT32_MAX // floats)
+
+
+def _pixel_pairs(h: np.ndarray, g: Geometry, sources, targets, gradient_image: int, unit: int) -> np.ndarray:
+    """(P, 2): source offset and gradient offset of every pixel of a group of images."""
+    pairs = np.empty((sources.size * h[GROUP], 2), np.int64)
+    pairs[:, 0] = over_images(sources * g.input[2], int(h[SOURCE_IMAGE]), int(h[GROUP]))
+    pairs[:, 1] = over_images(targets * unit, gradient_image, int(h[GROUP]))
+    return pairs
+
+
+# --- chunks --------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=512)
+def chunk_plan(g: Geometry) -> np.ndarray:
+    """Plan for small weights."""
+    tables = _start(g)
+    h = tables.header
+    pixels = g.output[0] * g.output[1]
+    h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, g.images)
+    h[SLICES] = 1 if h[SERIAL] else min(pixels, MOST_CHUNKS // int(h[CHUNKS]))
+    _group(h, -(-g.images // int(h[CHUNKS])), pixels)
+    rows = [_chunk_class(tables, g, each) for each in forward_classes(g) if each.taps]
+    h[CLASS_COUNT], h[CLASS_TABLE] = len(rows), tables.add(rows)
+    return tables.finish()
+
+
+def _chunk_class(tables: Tables, g: Geometry, each: PixelClass) -> list[int]:
+    h = tables.header
+    pixels = g.output[0] * g.output[1]
+    pairs = _pixel_pairs(h, g, each.sources, each.targets * WIDE, pixels * WIDE, 1)
+    channels = np.arange(h[INNER])
+    entries = np.concatenate([shift * g.input[2] + channels for _, shift in each.taps])
+    rows = np.concatenate([tap * h[INNER] + channels for tap, _ in each.taps])
+    count, spare = entries.size, 2 * NARROW_ROWS  # the last tile's idle rows sum into one row too many
+    entries = np.concatenate([entries, np.full(spare, entries[0])])
+    rows = np.concatenate([rows, np.full(spare, h[ROWS])]) * WIDE
+    return [tables.add(pairs), each.targets.size, tables.add(entries), tables.add(rows), count]
+
+
+def chunk_floats(plan: np.ndarray) -> tuple[int, int]:
+    """Floats of one chunk's private gradient, and of the gradients packed by one thread."""
+    panels, pixels = int(plan[PANEL_COUNT]), int(plan[GRADIENT_IMAGE]) // int(plan[OUTPUTS])
+    return panels * (int(plan[ROWS]) + SPARE_ROWS) * WIDE, panels * int(plan[GROUP]) * pixels * WIDE
+
+
+# --- blocks --------------------------------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=512)
+def block_plan(g: Geometry) -> np.ndarray:
+    """Plan for large weights."""
+    tables = _start(g)
+    h = tables.header
+    _group(h, g.images, g.output[0] * g.output[1])
+    blocks = even_parts(int(h[INNER]), BLOCK_CHANNELS)
+    h[INNER_BLOCKS] = len(blocks)
+    widest = max(high - low for low, high in blocks)
+    h[BLOCK_INNER] = -(-widest // WIDE_ROWS) * WIDE_ROWS
+    jobs = len(blocks) * g.taps
+    groups = max(-(-FEWEST_JOBS // jobs), -(-int(h[PANEL_COUNT]) // BLOCK_PANELS))
+    h[PANEL_GROUPS] = min(int(h[PANEL_COUNT]), groups)
+    h[TAP_TABLE] = tables.add(_tap_rows(tables, g))
+    step = np.arange(STEP_PIXELS)
+    h[STEP_TABLE] = tables.add(np.stack([step * h[BLOCK_INNER], step * WIDE], axis=1))
+    h[ENTRY_ROWS] = tables.add(np.arange(h[BLOCK_INNER]))
+    h[TILE_ROWS] = tables.add(np.arange(WIDE_ROWS) * WIDE)
+    h[OUT_ROWS] = tables.add(np.arange(WIDE_ROWS) * h[OUTPUTS])
+    return tables.finish()
+
+
+def _tap_rows(tables: Tables, g: Geometry) -> list[list[int]]:
+    """Tap table: for every tap the pixels that meet it inside the image."""
+    classes = forward_classes(g)
+    rows = []
+    for tap in range(g.taps):
+        hits = [(each, shift) for each in classes for number, shift in each.taps if number == tap]
+        none = [np.zeros(0, np.int64)]
+        sources = np.concatenate(none + [each.sources + shift for each, shift in hits])
+        targets = np.concatenate(none + [each.targets for each, _ in hits])
+        gradient_image = int(tables.header[GRADIENT_IMAGE])
+        pairs = _pixel_pairs(tables.header, g, sources, targets, gradient_image, g.output[2])
+        rows.append([tables.add(pairs), sources.size])
+    return rows
+
+
+def block_floats(plan: np.ndarray) -> int:
+    """Floats of one thread's packed sources and gradients."""
+    panels = -(-int(plan[PANEL_COUNT]) // int(plan[PANEL_GROUPS]))
+    return STEP_PIXELS * (int(plan[BLOCK_INNER]) + panels * WIDE)
