@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -47,6 +47,20 @@ class Device:
         with jit.recording() as needed:
             work()
         return jit.compile_kernels(list(needed.values()), progress)
+
+    def preparing(self, work: Callable[[], None]) -> Iterator[tuple[int, int, str]]:
+        """:meth:`prepare` as a generator of ``(done, total, kernel_name)``: before each kernel, and at the end."""
+        if self.name != "cpu":
+            return
+        jit = importlib.import_module("kernels.cpu.jit")
+        with jit.recording() as needed:
+            work()
+        waiting = [each for each in needed.values() if not each.compiled]
+        for done, each in enumerate(waiting):
+            yield done, len(waiting), each.name
+            each.compile()
+        if waiting:
+            yield len(waiting), len(waiting), ""
 
 
 #: Names for ``device=``, with what each is.

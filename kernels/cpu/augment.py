@@ -65,14 +65,14 @@ def _crop_row(source, target, scale, offset, shift, mirrored, channels):
 
 
 @kernel(
-    f"b1({_BYTES.format(3)}, i8[::1], f4[:,:,::1], f4[::1], f4[::1], i8[:,::1], b1[::1], i8)",
+    f"i8({_BYTES.format(3)}, i8[::1], f4[:,:,::1], f4[::1], f4[::1], i8[:,::1], b1[::1], i8)",
     parallel=False,
 )
 def gather_images_kernel(images, index, y, scale, offset, shift, flip, channels):
-    """Rows are runs of W * C numbers. False, and nothing done, if an image does not exist."""
-    for image in index:
-        if image < 0 or image >= len(images):
-            return False
+    """Rows are runs of W * C numbers. Does nothing if an image does not exist, but tells which, counted from 1."""
+    for n in range(index.size):
+        if index[n] < 0 or index[n] >= images.shape[0]:
+            return n + 1
     height = y.shape[1]
     for n in range(index.size):
         for h in range(height):
@@ -82,7 +82,7 @@ def gather_images_kernel(images, index, y, scale, offset, shift, flip, channels)
                 _crop_row(source, y[n, h], scale, offset, columns, flip[n], channels)
             else:
                 _black_run(y[n, h], offset, channels)
-    return True
+    return 0
 
 
 def gather_images(
@@ -123,13 +123,12 @@ def gather_images(
     scale = np.tile((inv_std / 255.0).astype(np.float32), repeat)
     offset = np.tile((-mean.astype(np.float64) * inv_std).astype(np.float32), repeat)
     rows = images.reshape(*images.shape[:2], -1), y.reshape(size, y.shape[1], -1)
-    if not gather_images_kernel(rows[0], index, rows[1], scale, offset, shift, flip, channels):
-        raise ValueError(f"an index lies outside 0 ... {len(images) - 1}: {index.min()} to {index.max()}")
+    wrong = gather_images_kernel(rows[0], index, rows[1], scale, offset, shift, flip, channels)
+    if wrong:
+        raise ValueError(f"image {index[int(wrong) - 1]} does not lie in 0 ... {len(images) - 1}")
 
 
-def _check(
-    images: np.ndarray, index: np.ndarray, y: np.ndarray, shift: np.ndarray, flip: np.ndarray
-) -> None:
+def _check(images: np.ndarray, index: np.ndarray, y: np.ndarray, shift: np.ndarray, flip: np.ndarray) -> None:
     size = len(index)
     if images.shape[1:] != y.shape[1:] or (len(y), shift.shape, flip.shape) != (size, (size, 2), (size,)):
         shapes = ", ".join(str(each.shape) for each in (images, index, y, shift, flip))

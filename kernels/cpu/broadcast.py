@@ -115,17 +115,7 @@ def _binary_job(function):
     return body
 
 
-@inner
-def _add(a, b):
-    return simd.add(a, b)
-
-
-@inner
-def _multiply(a, b):
-    return simd.mul(a, b)
-
-
-_add_job, _multiply_job = _binary_job(_add), _binary_job(_multiply)
+_add_job, _multiply_job = _binary_job(simd.add), _binary_job(simd.mul)
 
 
 @kernel(
@@ -133,6 +123,7 @@ _add_job, _multiply_job = _binary_job(_add), _binary_job(_multiply)
     parallel=False,
 )
 def broadcast_add_kernel(a, b, y, sizes, a_strides, b_strides):
+    """``a + b``, rows of the last axis at a time."""
     jobs = _row_jobs(sizes, 64)
     arguments = (address(a), address(b), address(y), sizes, a_strides, b_strides, jobs)
     run_jobs(_add_job, arguments, jobs, y.size < SMALL)
@@ -143,6 +134,7 @@ def broadcast_add_kernel(a, b, y, sizes, a_strides, b_strides):
     parallel=False,
 )
 def broadcast_multiply_kernel(a, b, y, sizes, a_strides, b_strides):
+    """``a * b``, rows of the last axis at a time."""
     jobs = _row_jobs(sizes, 64)
     arguments = (address(a), address(b), address(y), sizes, a_strides, b_strides, jobs)
     run_jobs(_multiply_job, arguments, jobs, y.size < SMALL)

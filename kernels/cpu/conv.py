@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_data
-from kernels.cpu import conv_tables
-from kernels.cpu import conv_weights
-from kernels.cpu import depthwise
+from kernels.cpu import conv_data, conv_tables, conv_weights, depthwise
 from kernels.cpu.conv_plan import Pair, convolution
 
 

@@ -7,143 +7,120 @@ tiles of six pixels by sixteen outputs, sums over each pixel's taps straight fro
 from __future__ import annotations
 
 import numpy as np
-from numba import get_thread_id, prange
 
 from kernels.cpu import conv_tables as ct
 from kernels.cpu import scratch
-from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jit import inner
+from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
-from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, pack_rows
-from kernels.cpu.simd import address
+from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, pack_transposed
 
-#: Per-thread scratch: sums of a tile that hangs over the edge, and the offsets of its pixels.
-TILE_FLOATS = NARROW_ROWS * WIDE
-_NO_BIAS = np.zeros(0, np.float32)
-
-
-@inner
-def _pack_panel(weights, bias, bias_size, plan, panel, packed):
-    """Pack one panel: a row of first values (the bias), then the weight rows in the order of `plan`."""
-    rows = plan[ct.TAPS] * plan[ct.INNER]
-    target = packed + panel * (rows + 1) * ROW_BYTES
-    entry = plan[ct.PANEL_TABLE] + panel * ct.PANEL_FIELDS
-    width, first = plan[entry + ct.PANEL_WIDTH], plan[entry + ct.PANEL_TARGET]
-    clear_floats(target, WIDE)
-    if bias_size > 0:
-        copy_floats(target, bias + 4 * first, width)
-    for tap in range(plan[ct.TAPS]):
-        place = plan[ct.TAPS] - 1 - tap if plan[ct.REVERSED] else tap
-        source = weights + 4 * (plan[entry + ct.PANEL_WEIGHT] + tap * plan[ct.TAP_STRIDE])
-        target_row = target + (1 + place * plan[ct.INNER]) * ROW_BYTES
-        inner_stride, lane_stride = plan[ct.INNER_STRIDE], plan[ct.LANE_STRIDE]
-        pack_rows(source, plan[ct.INNER], inner_stride, lane_stride, width, target_row)
-
-
-@kernel("void(f4[::1], f4[::1], i4[::1], f4[::1])")
-def pack_panels(weights, bias, plan, packed):
-    """Pack all panels of `weights`; `bias` is empty where there is none."""
-    count = plan[ct.PANEL_COUNT]
-    for panel in prange(count):
-        _pack_panel(address(weights), address(bias), bias.size, plan, panel, address(packed))
+#: Per-thread scratch: sums of a tile that hangs over the edge, then the offsets of its pixels.
+_TILE_BYTES = NARROW_ROWS * ROW_BYTES
+_SCRATCH_FLOATS = _TILE_BYTES // 4 + NARROW_ROWS
 
 
 @inner
-def _partial_tile(x, pixels, valid, rows, taps, tap_count, panel, y, outs, width, more, plan, tile, ints):
-    """A tile with fewer valid pixels or outputs than registers: computed in scratch, then copied."""
-    table = address(plan)
-    for r in range(rows):
-        ints[r] = plan[pixels + min(r, valid - 1)]
-    if more:
-        for r in range(valid):
-            copy_floats(tile + r * ROW_BYTES, y + 4 * plan[outs + r], width)
-    offsets = table + 4 * plan[ct.TILE_ROWS]
+def _pack(first, last, weights, bias, packed, plan):
+    """Pack the panels from `first` to `last`: a row of first values (the bias), then rows of weights."""
+    inner_rows, taps = entry(plan, ct.INNER), entry(plan, ct.TAPS)
+    panel_bytes = (taps * inner_rows + 1) * ROW_BYTES
+    row_bytes, lane_stride = 4 * entry(plan, ct.INNER_STRIDE), entry(plan, ct.LANE_STRIDE)
+    for panel in range(first, last):
+        at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
+        width, target = entry(plan, at + ct.PANEL_WIDTH), packed + panel * panel_bytes
+        clear_floats(target, WIDE if width == WIDE else panel_bytes // 4)
+        if bias:
+            copy_floats(target, bias + 4 * entry(plan, at + ct.PANEL_TARGET), width)
+    for tap in range(taps):
+        place = taps - 1 - tap if entry(plan, ct.REVERSED) else tap
+        source = weights + 4 * tap * entry(plan, ct.TAP_STRIDE)
+        target = packed + (1 + place * inner_rows) * ROW_BYTES
+        for i in range(inner_rows if lane_stride == 1 else 1):
+            for panel in range(first, last):
+                at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
+                width = entry(plan, at + ct.PANEL_WIDTH)
+                values = source + 4 * entry(plan, at + ct.PANEL_WEIGHT) + i * row_bytes
+                rows = target + panel * panel_bytes + i * ROW_BYTES
+                if lane_stride == 1:
+                    copy_floats(rows, values, width)
+                else:
+                    pack_transposed(values, inner_rows, lane_stride, width, rows)
+
+
+@inner
+def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, more):
+    """One register tile: six rows of sixteen sums, or eight of eight."""
     if rows == WIDE_ROWS:
-        dot_wide(x, address(ints), taps, tap_count, panel + ROW_BYTES, panel, tile, offsets, more)
+        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, more)
     else:
-        dot_narrow(x, address(ints), taps, tap_count, panel + ROW_BYTES, panel, tile, offsets, more)
-    for r in range(valid):
-        copy_floats(y + 4 * plan[outs + r], tile + r * ROW_BYTES, width)
+        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, more)
 
 
 @inner
-def _panel_tiles(x, y, panel, width, plan, pixels, outs, count, taps, tap_count, more, tile, ints):
-    """All tiles of `count` pixels with one panel and one part of the weight rows."""
-    table = address(plan)
+def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, plan, scratch_row):
+    """All tiles of `count` pixels with one panel; tiles that hang over an edge are computed in scratch and copied."""
     rows = NARROW_ROWS if width <= NARROW else WIDE_ROWS
-    full = rows * (count // rows) if width == WIDE or width == NARROW else 0
+    full = rows * (count // rows) if width % NARROW == 0 else 0
     for p in range(0, full, rows):
-        at, to = table + 4 * (pixels + p), table + 4 * (outs + p)
-        if width == WIDE:
-            dot_wide(x, at, taps, tap_count, panel + ROW_BYTES, panel, y, to, more)
-        else:
-            dot_narrow(x, at, taps, tap_count, panel + ROW_BYTES, panel, y, to, more)
+        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, more)
+    valid_pixels, tile_rows = scratch_row + _TILE_BYTES, plan + 4 * entry(plan, ct.TILE_ROWS)
     for p in range(full, count, rows):
         valid = min(rows, count - p)
-        _partial_tile(
-            x, pixels + p, valid, rows, taps, tap_count, panel, y, outs + p, width, more, plan, tile, ints
-        )
+        for r in range(rows):
+            set_entry(valid_pixels, r, entry(pixels, p + min(r, valid - 1)))
+        if more:
+            for r in range(valid):
+                copy_floats(scratch_row + r * ROW_BYTES, y + 4 * entry(outs, p + r), width)
+        _tile(x, valid_pixels, rows, taps, tap_count, panel, scratch_row, tile_rows, more)
+        for r in range(valid):
+            copy_floats(y + 4 * entry(outs, p + r), scratch_row + r * ROW_BYTES, width)
 
 
 @inner
-def _segment(x, y, packed, plan, segment, images, first_panel, last_panel, tile, ints):
+def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scratch_row):
     """The pixels of one segment, part by part of the weight rows, panel by panel."""
-    entry = plan[ct.CLASS_TABLE] + plan[segment] * ct.CLASS_FIELDS
-    low = plan[segment + 1]
-    count = min(plan[segment + 2], images * plan[entry + ct.CLASS_COUNT]) - low
-    pixels, outs = plan[entry + ct.CLASS_PIXELS] + low, plan[entry + ct.CLASS_TARGETS] + low
-    panel_bytes = (plan[ct.TAPS] * plan[ct.INNER] + 1) * ROW_BYTES
-    for part in range(plan[entry + ct.CLASS_PART_COUNT]):
-        place = plan[entry + ct.CLASS_PARTS] + 2 * part
-        taps = address(plan) + 4 * plan[place]
+    at = entry(plan, ct.CLASS_TABLE) + entry(plan, segment) * ct.CLASS_FIELDS
+    low = entry(plan, segment + 1)
+    count = min(entry(plan, segment + 2), images * entry(plan, at + ct.CLASS_COUNT)) - low
+    pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + low)
+    outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + low)
+    panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
+    for part in range(entry(plan, at + ct.CLASS_PART_COUNT)):
+        place = entry(plan, at + ct.CLASS_PARTS) + 2 * part
+        taps, tap_count = plan + 4 * entry(plan, place), entry(plan, place + 1)
         for panel in range(first_panel, last_panel):
-            row = plan[ct.PANEL_TABLE] + panel * ct.PANEL_FIELDS
-            _panel_tiles(
-                x + 4 * plan[row + ct.PANEL_SOURCE],
-                y + 4 * plan[row + ct.PANEL_TARGET],
-                packed + panel * panel_bytes,
-                plan[row + ct.PANEL_WIDTH],
-                plan, pixels, outs, count, taps, plan[place + 1], part, tile, ints,
-            )  # fmt: skip
+            row = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
+            source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
+            target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
+            weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
+            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, plan, scratch_row)
 
 
-@inner
-def _job(job, x, weights, bias, bias_size, y, plan, packed, tile, ints):
-    """One group of panels over one slice of one group of images."""
-    blocks = plan[ct.IMAGE_GROUPS] * plan[ct.SLICES]
-    panel_group, block = job // blocks, job % blocks
-    first_panel = panel_group * plan[ct.PANEL_COUNT] // plan[ct.PANEL_GROUPS]
-    last_panel = (panel_group + 1) * plan[ct.PANEL_COUNT] // plan[ct.PANEL_GROUPS]
-    if plan[ct.PACK_INSIDE]:
-        for panel in range(first_panel, last_panel):
-            _pack_panel(weights, bias, bias_size, plan, panel, packed)
-    first_image = block // plan[ct.SLICES] * plan[ct.GROUP]
-    images = min(plan[ct.GROUP], plan[ct.IMAGES] - first_image)
-    slice_entry = plan[ct.SLICE_TABLE] + block % plan[ct.SLICES]
-    for segment in range(plan[slice_entry], plan[slice_entry + 1]):
-        _segment(
-            x + 4 * first_image * plan[ct.SOURCE_IMAGE],
-            y + 4 * first_image * plan[ct.TARGET_IMAGE],
-            packed, plan, plan[ct.SEGMENT_TABLE] + 3 * segment, images, first_panel, last_panel, tile, ints,
-        )  # fmt: skip
-
-
-@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], i4[::1], f4[::1], f4[:,::1], i4[:,::1])")
-def gathered_dots(x, weights, bias, y, plan, packed, tiles, ints):
-    """Every target pixel of `plan`: ``y = bias + sum over taps of x @ weights``."""
-    jobs = plan[ct.IMAGE_GROUPS] * plan[ct.SLICES] * plan[ct.PANEL_GROUPS]
-    at_x, at_w, at_b, at_y, at_packed = address(x), address(weights), address(bias), address(y), address(packed)
-    if plan[ct.SERIAL]:
-        for job in range(jobs):
-            _job(job, at_x, at_w, at_b, bias.size, at_y, plan, at_packed, address(tiles), ints[0])
-    else:
-        for job in prange(jobs):
-            thread = get_thread_id()
-            tile = address(tiles[thread])
-            _job(job, at_x, at_w, at_b, bias.size, at_y, plan, at_packed, tile, ints[thread])
+@body
+def gathered_dots(job, x, weights, bias, y, packed, plan, scratch_row):
+    """The first jobs of `plan` pack weights; each later one does some panels over a slice of a group of images."""
+    panels, pack_jobs = entry(plan, ct.PANEL_COUNT), entry(plan, ct.PACK_JOBS)
+    if job < pack_jobs:
+        _pack(job * panels // pack_jobs, (job + 1) * panels // pack_jobs, weights, bias, packed, plan)
+        return
+    slices, parts = entry(plan, ct.SLICES), entry(plan, ct.PANEL_GROUPS)
+    blocks = entry(plan, ct.IMAGE_GROUPS) * slices
+    part, block = (job - pack_jobs) // blocks, (job - pack_jobs) % blocks
+    first_panel, last_panel = part * panels // parts, (part + 1) * panels // parts
+    if pack_jobs == 0:
+        _pack(first_panel, last_panel, weights, bias, packed, plan)
+    first = block // slices * entry(plan, ct.GROUP)
+    images = min(entry(plan, ct.GROUP), entry(plan, ct.IMAGES) - first)
+    source, target = x + 4 * first * entry(plan, ct.SOURCE_IMAGE), y + 4 * first * entry(plan, ct.TARGET_IMAGE)
+    at = entry(plan, ct.SLICE_TABLE) + block % slices
+    for number in range(entry(plan, at), entry(plan, at + 1)):
+        segment = entry(plan, ct.SEGMENT_TABLE) + 3 * number
+        _segment(segment, images, source, packed, target, first_panel, last_panel, plan, scratch_row)
 
 
 def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-    """Execute `plan`.
+    """Execute `plan`: every target pixel becomes ``y = b + sum over taps of x @ w``.
 
     Parameters
     ----------
@@ -156,10 +133,11 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
     """
     if y.size == 0:
         return
-    weights, bias = w.reshape(-1), _NO_BIAS if b is None else b
-    packed = scratch.floats("packed weights", ct.packed_floats(plan))
-    if not plan[ct.PACK_INSIDE]:
-        pack_panels(weights, bias, plan, packed)
-    tiles = scratch.thread_rows("tile", TILE_FLOATS)
-    ints = scratch.thread_rows("tile pixels", NARROW_ROWS, np.int32)
-    gathered_dots(x.reshape(-1), weights, bias, y.reshape(-1), plan, packed, tiles, ints)
+    header = plan[: ct.HEADER].tolist()
+    serial, pack_jobs = bool(header[ct.SERIAL]), header[ct.PACK_JOBS]
+    arrays = x, w, b, y, scratch.floats("packed weights", ct.packed_floats(header))
+    rows = scratch.thread_rows("tile", _SCRATCH_FLOATS)
+    if pack_jobs:
+        launch(gathered_dots, 0, pack_jobs, serial, arrays, plan, rows)
+    jobs = header[ct.IMAGE_GROUPS] * header[ct.SLICES] * header[ct.PANEL_GROUPS]
+    launch(gathered_dots, pack_jobs, jobs, serial, arrays, plan, rows)

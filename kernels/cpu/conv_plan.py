@@ -64,8 +64,9 @@ class Geometry:
 def convolution(x_shape, y_shape, kernel, stride, padding, dilation, groups) -> Geometry:
     """Geometry of a convolution from the shapes of its arrays."""
     images, *image = x_shape
-    pairs = [tuple(map(int, pair)) for pair in (kernel, stride, padding, dilation)]
-    return Geometry(images, tuple(image), tuple(y_shape[1:]), *pairs, groups).flattened()
+    return Geometry(
+        images, tuple(image), tuple(y_shape[1:]), kernel, stride, padding, dilation, groups
+    ).flattened()
 
 
 @functools.lru_cache(maxsize=512)

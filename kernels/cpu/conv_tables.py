@@ -11,9 +11,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kernels.cpu.conv_plan import Geometry, Pair, PixelClass, Tables
-from kernels.cpu.conv_plan import backward_classes, even_parts, forward_classes, over_images
-from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS
+from kernels.cpu.conv_plan import (
+    Geometry,
+    Pair,
+    PixelClass,
+    Tables,
+    backward_classes,
+    even_parts,
+    forward_classes,
+    over_images,
+)
+from kernels.cpu.microkernels import NARROW_ROWS, WIDE
 
 # Header of the plan: sizes, then where each table begins.
 (
@@ -25,7 +33,7 @@ from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS
     SLICES,
     PANEL_GROUPS,
     PANEL_COUNT,
-    PACK_INSIDE,
+    PACK_JOBS,
     SERIAL,
     TAPS,
     INNER,
@@ -56,6 +64,8 @@ LARGE_WEIGHTS = 128 * 1024
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
 FEWEST_JOBS = 16
+#: Panels that are packed side by side, so that the rows of the weights are read in longer pieces.
+PACK_PANELS = 4
 INT32_MAX = 2**31 - 1
 
 
@@ -107,9 +117,9 @@ def depthwise_plan(g: Geometry, backward: bool) -> np.ndarray:
     return tables.finish()
 
 
-def packed_floats(plan: np.ndarray) -> int:
+def packed_floats(header: list[int]) -> int:
     """Floats of the packed weights: per panel one row of first values and one for each tap and source channel."""
-    return int(plan[PANEL_COUNT]) * (int(plan[TAPS]) * int(plan[INNER]) + 1) * WIDE
+    return header[PANEL_COUNT] * (header[TAPS] * header[INNER] + 1) * WIDE
 
 
 def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.ndarray:
@@ -125,8 +135,9 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     h[CLASS_TABLE] = _add_classes(tables, g, side, functools.partial(_parts, inner=inner))
     h[SLICES] = _add_slices(tables, h, side)
     jobs = h[IMAGE_GROUPS] * h[SLICES]
-    h[PACK_INSIDE] = jobs == 1
-    h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // jobs)))
+    # where each panel has one job only, that job packs it
+    h[PACK_JOBS] = 0 if jobs == 1 else -(-len(panels) // PACK_PANELS)
+    h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
     h[TILE_ROWS] = tables.add(np.arange(NARROW_ROWS) * WIDE)
     return tables.finish()
 
@@ -159,8 +170,8 @@ def _partition(h: np.ndarray, g: Geometry, side: _Side, panels: int) -> None:
         wanted = 2048
     wanted = min(max(wanted, FEWEST_PIXELS), MOST_PIXELS)
     images = max(1, wanted // max(1, pixels))
-    groups = -(-g.images // images)
-    h[GROUP] = min(-(-g.images // groups), INT32_MAX // floats)
+    groups = max(1, -(-g.images // images))
+    h[GROUP] = max(1, min(-(-g.images // groups), INT32_MAX // floats))
     h[IMAGE_GROUPS] = -(-g.images // h[GROUP])
     h[SERIAL] = g.images * pixels * int(weights) < SERIAL_WORK
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import get_thread_id, prange
 
 from kernels.cpu import conv_tables as ct
 from kernels.cpu import depthwise_tables as dt
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
-from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jit import inner
+from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import DEPTHWISE_PIXELS, DEPTHWISE_TAPS, depthwise_dot, depthwise_outer
 from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_floats
-from kernels.cpu.simd import address
 
-_NO_BIAS = np.zeros(0, np.float32)
 #: With fewer channels than a vector has lanes, the general engine takes over.
 FEWEST_CHANNELS = 8
 
@@ -29,48 +27,36 @@ def handles(g: Geometry) -> bool:
 
 
 @inner
-def _segment(x, w, start, y, plan, segment, images, ints):
+def _segment(segment, images, x, w, start, y, plan, scratch_row):
     """Tiles over the pixels of one segment; the last tile repeats its last pixel."""
-    table = address(plan)
-    entry = plan[ct.CLASS_TABLE] + plan[segment] * ct.CLASS_FIELDS
-    low = plan[segment + 1]
-    high = min(plan[segment + 2], images * plan[entry + ct.CLASS_COUNT])
-    part = plan[entry + ct.CLASS_PARTS]
-    taps, tap_count = table + 4 * plan[part], plan[part + 1]
-    for p in range(low, high, DEPTHWISE_PIXELS):
-        pixels, outs = plan[entry + ct.CLASS_PIXELS] + p, plan[entry + ct.CLASS_TARGETS] + p
-        at, to = table + 4 * pixels, table + 4 * outs
-        if p + DEPTHWISE_PIXELS > high:
-            for r in range(DEPTHWISE_PIXELS):
-                ints[r] = plan[pixels + min(r, high - p - 1)]
-                ints[DEPTHWISE_PIXELS + r] = plan[outs + min(r, high - p - 1)]
-            at = address(ints)
-            to = at + 4 * DEPTHWISE_PIXELS
-        depthwise_dot(x, at, taps, tap_count, w, start, y, to, plan[ct.INNER])
+    at = entry(plan, ct.CLASS_TABLE) + entry(plan, segment) * ct.CLASS_FIELDS
+    high = min(entry(plan, segment + 2), images * entry(plan, at + ct.CLASS_COUNT))
+    pixels = plan + 4 * entry(plan, at + ct.CLASS_PIXELS)
+    outs = plan + 4 * entry(plan, at + ct.CLASS_TARGETS)
+    part, channels = entry(plan, at + ct.CLASS_PARTS), entry(plan, ct.INNER)
+    taps, tap_count = plan + 4 * entry(plan, part), entry(plan, part + 1)
+    own_pixels, own_outs = scratch_row, scratch_row + 4 * DEPTHWISE_PIXELS
+    for p in range(entry(plan, segment + 1), high, DEPTHWISE_PIXELS):
+        if p + DEPTHWISE_PIXELS <= high:
+            depthwise_dot(x, pixels + 4 * p, taps, tap_count, w, start, y, outs + 4 * p, channels)
+            continue
+        for r in range(DEPTHWISE_PIXELS):
+            set_entry(own_pixels, r, entry(pixels, min(p + r, high - 1)))
+            set_entry(own_outs, r, entry(outs, min(p + r, high - 1)))
+        depthwise_dot(x, own_pixels, taps, tap_count, w, start, y, own_outs, channels)
 
 
-@inner
-def _job(job, x, w, start, y, plan, ints):
-    """One slice of one group of images."""
-    first = job // plan[ct.SLICES] * plan[ct.GROUP]
-    images = min(plan[ct.GROUP], plan[ct.IMAGES] - first)
-    source, target = x + 4 * first * plan[ct.SOURCE_IMAGE], y + 4 * first * plan[ct.TARGET_IMAGE]
-    entry = plan[ct.SLICE_TABLE] + job % plan[ct.SLICES]
-    for segment in range(plan[entry], plan[entry + 1]):
-        _segment(source, w, start, target, plan, plan[ct.SEGMENT_TABLE] + 3 * segment, images, ints)
-
-
-@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], i4[::1], i4[:,::1])")
-def depthwise_dots(x, w, start, y, plan, ints):
-    """Every target pixel of `plan`: ``y = start + sum over taps of x * w``, channel by channel."""
-    jobs = plan[ct.IMAGE_GROUPS] * plan[ct.SLICES]
-    at_x, at_w, at_start, at_y = address(x), address(w), address(start), address(y)
-    if plan[ct.SERIAL]:
-        for job in range(jobs):
-            _job(job, at_x, at_w, at_start, at_y, plan, ints[0])
-    else:
-        for job in prange(jobs):
-            _job(job, at_x, at_w, at_start, at_y, plan, ints[get_thread_id()])
+@body
+def depthwise_dots(job, x, w, start, y, unused, plan, scratch_row):
+    """One slice of one group of images: ``y = start + sum over taps of x * w``, channel by channel."""
+    slices, group = entry(plan, ct.SLICES), entry(plan, ct.GROUP)
+    first = job // slices * group
+    images = min(group, entry(plan, ct.IMAGES) - first)
+    source, target = x + 4 * first * entry(plan, ct.SOURCE_IMAGE), y + 4 * first * entry(plan, ct.TARGET_IMAGE)
+    at = entry(plan, ct.SLICE_TABLE) + job % slices
+    for number in range(entry(plan, at), entry(plan, at + 1)):
+        segment = entry(plan, ct.SEGMENT_TABLE) + 3 * number
+        _segment(segment, images, source, w, start, target, plan, scratch_row)
 
 
 def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
@@ -81,91 +67,89 @@ def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray
     if b is None:
         start = scratch.floats("no bias", g.input[2])
         start[...] = 0.0
-    ints = scratch.thread_rows("tile pixels", 2 * DEPTHWISE_PIXELS, np.int32)
     plan = ct.depthwise_plan(g, backward)
-    depthwise_dots(x.reshape(-1), w.reshape(-1), start, y.reshape(-1), plan, ints)
+    header = plan[: ct.HEADER].tolist()
+    rows = scratch.thread_rows("tile", 2 * DEPTHWISE_PIXELS)
+    jobs, serial = header[ct.IMAGE_GROUPS] * header[ct.SLICES], bool(header[ct.SERIAL])
+    launch(depthwise_dots, 0, jobs, serial, (x, w, start, y, None), plan, rows)
 
 
 # --- weight gradient -----------------------------------------------------------------------------------------
 
 
 @inner
-def _step(x, dy, plan, entry, pairs, count, private):
+def _add_pixels(pairs, count, at, x, dy, private, plan):
     """Add `count` pixels to the private gradient, nine taps at a time; a vector of its own holds the last channels."""
-    table, channels = address(plan), plan[dt.CHANNELS]
+    channels = entry(plan, dt.CHANNELS)
     whole, last = channels & -8, 4 * (channels - 8)
-    for t in range(0, plan[entry + dt.CLASS_TAPS], DEPTHWISE_TAPS):
-        taps = table + 4 * (plan[entry + dt.CLASS_SHIFTS] + t)
-        rows = table + 4 * (plan[entry + dt.CLASS_ROWS] + t)
+    for t in range(0, entry(plan, at + dt.CLASS_TAPS), DEPTHWISE_TAPS):
+        taps = plan + 4 * (entry(plan, at + dt.CLASS_SHIFTS) + t)
+        rows = plan + 4 * (entry(plan, at + dt.CLASS_ROWS) + t)
         depthwise_outer(x, taps, pairs, count, dy, private, rows, whole)
         if whole < channels:
             depthwise_outer(x + last, taps, pairs, count, dy + last, private + 4 * whole, rows, 8)
 
 
 @inner
-def _chunk(job, x, dy, plan, private):
-    """Private gradient of one chunk of images, or of a slice of their pixels."""
-    clear_floats(private, plan[dt.PRIVATE_FLOATS])
-    chunk, part, parts = job // plan[dt.SLICES], job % plan[dt.SLICES], plan[dt.SLICES]
-    bias = private + 4 * (plan[dt.TAPS] + 1) * plan[dt.ROW_FLOATS]
-    channels, last = plan[dt.CHANNELS], (chunk + 1) * plan[dt.IMAGES] // plan[dt.CHUNKS]
-    for first in range(chunk * plan[dt.IMAGES] // plan[dt.CHUNKS], last):
-        source, gradient = x + 4 * first * plan[dt.SOURCE_IMAGE], dy + 4 * first * plan[dt.GRADIENT_IMAGE]
-        pixels = plan[dt.GRADIENT_IMAGE] // channels
+def _chunk(chunk, part, x, dy, private, plan):
+    """Private gradient of one chunk of images, or of a part of their pixels."""
+    parts, images, chunks = entry(plan, dt.SLICES), entry(plan, dt.IMAGES), entry(plan, dt.CHUNKS)
+    channels, step = entry(plan, dt.CHANNELS), entry(plan, dt.STEP_PIXELS)
+    bias = private + 4 * (entry(plan, dt.TAPS) + 1) * entry(plan, dt.ROW_FLOATS)
+    for image in range(chunk * images // chunks, (chunk + 1) * images // chunks):
+        source = x + 4 * image * entry(plan, dt.SOURCE_IMAGE)
+        gradients = dy + 4 * image * entry(plan, dt.GRADIENT_IMAGE)
+        pixels = entry(plan, dt.GRADIENT_IMAGE) // channels
         low, high = pixels * part // parts, pixels * (part + 1) // parts
-        add_row_sums(bias, gradient + 4 * low * channels, high - low, channels, channels)
-        for number in range(plan[dt.CLASS_COUNT]):
-            entry = plan[dt.CLASS_TABLE] + number * dt.CLASS_FIELDS
-            size = plan[entry + dt.CLASS_SIZE]
+        add_row_sums(bias, gradients + 4 * low * channels, high - low, channels, channels)
+        for number in range(entry(plan, dt.CLASS_COUNT)):
+            at = entry(plan, dt.CLASS_TABLE) + number * dt.CLASS_FIELDS
+            size = entry(plan, at + dt.CLASS_SIZE)
             low, high = size * part // parts, size * (part + 1) // parts
-            for p in range(low, high, plan[dt.STEP_PIXELS]):
-                pairs = address(plan) + 4 * (plan[entry + dt.CLASS_PIXELS] + 2 * p)
-                _step(source, gradient, plan, entry, pairs, min(plan[dt.STEP_PIXELS], high - p), private)
+            for p in range(low, high, step):
+                pairs = plan + 4 * (entry(plan, at + dt.CLASS_PIXELS) + 2 * p)
+                _add_pixels(pairs, min(step, high - p), at, source, gradients, private, plan)
 
 
 @inner
-def _add_chunks(private, plan, chunk_bytes):
-    """Sum all private gradients, in order, into the first."""
-    for other in range(1, plan[dt.CHUNKS] * plan[dt.SLICES]):
-        add_floats(private, private + other * chunk_bytes, plan[dt.PRIVATE_FLOATS])
-
-
-@inner
-def _unpack(private, plan, dw, db, has_bias):
-    channels = plan[dt.CHANNELS]
+def _finish(private, dw, db, plan):
+    """Sum all private gradients, in order, and copy them out."""
+    floats, channels = entry(plan, dt.PRIVATE_FLOATS), entry(plan, dt.CHANNELS)
+    for other in range(1, entry(plan, dt.CHUNKS) * entry(plan, dt.SLICES)):
+        add_floats(private, private + 4 * other * floats, floats)
     whole = channels & -8
     rest = channels - whole
-    for tap in range(plan[dt.TAPS]):
-        row, target = private + 4 * tap * plan[dt.ROW_FLOATS], dw + 4 * tap * channels
+    for tap in range(entry(plan, dt.TAPS)):
+        row, target = private + 4 * tap * entry(plan, dt.ROW_FLOATS), dw + 4 * tap * channels
         copy_floats(target, row, whole)
         copy_floats(target + 4 * whole, row + 4 * (whole + 8 - rest), rest)
-    if has_bias:
-        copy_floats(db, private + 4 * (plan[dt.TAPS] + 1) * plan[dt.ROW_FLOATS], channels)
+    if db:
+        copy_floats(db, private + 4 * (entry(plan, dt.TAPS) + 1) * entry(plan, dt.ROW_FLOATS), channels)
 
 
-@kernel("void(f4[::1], f4[::1], f4[::1], f4[::1], i4[::1], f4[:,::1])")
-def depthwise_weight_gradient(x, dy, dw, db, plan, private):
-    """Weight and bias gradient; `db` is empty where there is no bias."""
-    jobs, chunk_bytes = plan[dt.CHUNKS] * plan[dt.SLICES], 4 * private.shape[1]
-    at_x, at_dy, base = address(x), address(dy), address(private)
-    if plan[dt.SERIAL]:
-        for job in range(jobs):
-            _chunk(job, at_x, at_dy, plan, base + job * chunk_bytes)
+@body
+def depthwise_weight_gradient(job, x, dy, dw, db, private, plan, scratch_row):
+    """The first jobs fill private gradients; the last one adds them up."""
+    parts, floats = entry(plan, dt.SLICES), entry(plan, dt.PRIVATE_FLOATS)
+    if job < entry(plan, dt.CHUNKS) * parts:
+        own = private + 4 * job * floats
+        clear_floats(own, floats)
+        _chunk(job // parts, job % parts, x, dy, own, plan)
     else:
-        for job in prange(jobs):
-            _chunk(job, at_x, at_dy, plan, base + job * chunk_bytes)
-    _add_chunks(base, plan, chunk_bytes)
-    _unpack(base, plan, address(dw), address(db), db.size > 0)
+        _finish(private, dw, db, plan)
 
 
 def backward_weights(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
     """Weight gradient `dw` and, unless None, bias gradient `db`."""
-    bias = _NO_BIAS if db is None else db
     if x.size == 0 or dy.size == 0:
         dw[...] = 0.0
-        bias[...] = 0.0
+        if db is not None:
+            db[...] = 0.0
         return
     plan = dt.weight_plan(g)
-    jobs, floats = int(plan[dt.CHUNKS] * plan[dt.SLICES]), int(plan[dt.PRIVATE_FLOATS])
-    private = scratch.floats("private gradients", jobs * floats)[: jobs * floats].reshape(jobs, floats)
-    depthwise_weight_gradient(x.reshape(-1), dy.reshape(-1), dw.reshape(-1), bias, plan, private)
+    header = plan[: dt.HEADER].tolist()
+    jobs, serial = header[dt.CHUNKS] * header[dt.SLICES], bool(header[dt.SERIAL])
+    arrays = x, dy, dw, db, scratch.floats("private gradients", jobs * header[dt.PRIVATE_FLOATS])
+    rows = scratch.thread_rows("tile", 1)
+    launch(depthwise_weight_gradient, 0, jobs, serial, arrays, plan, rows)
+    launch(depthwise_weight_gradient, jobs, 1, True, arrays, plan, rows)

@@ -65,6 +65,7 @@ def _dropout_job(x, y, size, low, high, threshold, scale, job):
 
 @kernel("void(f4[::1], f4[::1], i8, i8, i8, f4)", parallel=False)
 def dropout_kernel(x, y, low, high, threshold, scale):
+    """``y = x keep scale``; the threshold and the halves of the key are 32-bit numbers."""
     arguments = (address(x), address(y), x.size, low, high, threshold, scale)
     run_jobs(_dropout_job, arguments, chunk_count(x.size), x.size < SMALL)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import broadcast, simd
+from kernels.cpu import broadcast
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
@@ -18,19 +18,16 @@ from kernels.cpu.tails import copy_floats, zero_floats
 _NO_PARAMETER = np.float32(0)
 
 
-@inner
 def _add(a, b, p):
-    return simd.add(a, b)
+    return a + b
 
 
-@inner
 def _multiply(a, b, p):
-    return simd.mul(a, b)
+    return a * b
 
 
-@inner
 def _scale(x, factor):
-    return simd.mul(x, factor)
+    return x * factor
 
 
 _add_body, _multiply_body, _scale_body = map_two(_add), map_two(_multiply), map_one(_scale)
@@ -38,18 +35,21 @@ _add_body, _multiply_body, _scale_body = map_two(_add), map_two(_multiply), map_
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def add_kernel(a, b, y):
+    """``y = a + b``."""
     arguments = (address(a), address(b), address(y), y.size, _NO_PARAMETER)
     run_jobs(_add_body, arguments, chunk_count(y.size), y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def multiply_kernel(a, b, y):
+    """``y = a b``."""
     arguments = (address(a), address(b), address(y), y.size, _NO_PARAMETER)
     run_jobs(_multiply_body, arguments, chunk_count(y.size), y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4)", parallel=False)
 def scale_kernel(x, y, factor):
+    """``y = factor x``."""
     arguments = (address(x), address(y), y.size, factor)
     run_jobs(_scale_body, arguments, chunk_count(y.size), y.size < SMALL)
 
@@ -71,6 +71,7 @@ def _copy_rows_job(source, source_stride, target, target_stride, rows, width, jo
 
 @kernel("void(f4[:,::1], f4[:,::1], i8, i8, i8)", parallel=False)
 def copy_columns_kernel(src, dst, src_start, dst_start, width):
+    """Copy a block of columns, row by row."""
     source, target = address(src) + 4 * src_start, address(dst) + 4 * dst_start
     rows, step = len(src), _rows_per_job(width)
     arguments = (source, src.shape[1], target, dst.shape[1], rows, width)
@@ -102,12 +103,14 @@ def _crop_job(x, y, sizes, outer_sizes, place, job):
 
 @kernel("void(f4[:,:,::1], f4[:,:,::1], i8, i8)", parallel=False)
 def pad_kernel(x, y, top, left):
+    """Images, as rows of floats, into frames of zeros; `left` counts floats."""
     arguments = (address(x), address(y), x.shape[1:], y.shape[1:], (top, left))
     run_jobs(_pad_job, arguments, len(x), y.size < SMALL)
 
 
 @kernel("void(f4[:,:,::1], f4[:,:,::1], i8, i8)", parallel=False)
 def crop_kernel(x, y, top, left):
+    """Images out of frames; `left` counts floats."""
     arguments = (address(x), address(y), x.shape[1:], y.shape[1:], (top, left))
     run_jobs(_crop_job, arguments, len(x), x.size < SMALL)
 
@@ -213,9 +216,7 @@ def scale_forward(x: np.ndarray, y: np.ndarray, factor: float) -> None:
     scale_kernel(*flatten(x, y), factor)
 
 
-def copy_columns(
-    src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int
-) -> None:
+def copy_columns(src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int) -> None:
     """Copy `width` columns; concatenating and splitting channels is made of this.
 
     Parameters

@@ -9,136 +9,114 @@ import math
 
 import numpy as np
 
-from kernels.cpu import simd, vmath
+from kernels.cpu import vmath
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, SMALL_TRANSCENDENTAL, chunk_count, run_jobs
+from kernels.cpu.lanes import compiled
 from kernels.cpu.maps import flatten, map_two
-from kernels.cpu.simd import add, address, fma, lane_sum, load, mul, select_gt, splat, store, sub
-from kernels.cpu.softmax import exp_row, row_jobs, row_max, rows_per_job, scale_row
-from kernels.cpu.tails import first_lanes, load_first, store_first
+from kernels.cpu.simd import add, address, fma, lane_sum, load_scalar, splat, store_scalar, sub
+from kernels.cpu.softmax import rows_per_job, softmax_row
+from kernels.cpu.tails import read, read_filled, write
 
-_ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
+_ZERO, _ONE = np.float32(0), np.float32(1)
+# A logit so low that its binary cross-entropy with the target 0 is 0.
+_FAR = np.float32(-100)
 
 # --- softmax and cross-entropy -------------------------------------------------------------------
 
 
 @inner
-def _row_mean(x, width):
-    total = splat(_ZERO)
-    whole = width - width % 8
-    for k in range(0, 4 * whole, 32):
-        total = add(total, load(x + k))
-    if whole < width:
-        total = add(total, load_first(x + 4 * whole, width - whole, splat(_ZERO)))
-    return lane_sum(total) / np.float32(width)
+def _misfits(labels, classes):
+    """How many labels are not classes."""
+    count = 0
+    for label in labels:
+        count += label < 0 or label >= classes
+    return count
 
 
 @inner
-def _cross_entropy_job(logits, labels, probs, losses, width, smoothing, job):
-    step = rows_per_job(width)
+def _cross_entropy_job(logits, labels, probs, losses, width, step, smoothing, job):
     for row in range(job * step, min(labels.size, (job + 1) * step)):
-        x, y = logits + 4 * row * width, probs + 4 * row * width
-        top = row_max(x, width)
-        total = exp_row(x, y, width, top)
-        scale_row(y, width, _ONE / total)
-        surprise = np.float32(math.log(total))
-        loss = top - simd.load_scalar(x + 4 * labels[row]) + surprise
+        x = logits + 4 * row * width
+        top, total = softmax_row(x, probs + 4 * row * width, width)
+        # float64, since fast math may reorder the sum, and the logits may be large.
+        surprise = math.log(np.float64(total))
+        loss = np.float64(top) - np.float64(load_scalar(x + 4 * labels[row])) + surprise
         if smoothing != _ZERO:
-            even = top - _row_mean(x, width) + surprise
-            loss = (_ONE - smoothing) * loss + smoothing * even
+            shift, sums = splat(top), splat(_ZERO)
+            for c in range(0, width, 8):
+                sums = add(sums, sub(shift, read_filled(x + 4 * c, width - c, shift)))
+            loss += smoothing * (np.float64(lane_sum(sums)) / width + surprise - loss)
         losses[row] = loss
 
 
-@inner
-def _labels_fit(labels, classes):
-    for label in labels:
-        if label < 0 or label >= classes:
-            return False
-    return True
-
-
-@kernel("b1(f4[:,::1], i8[::1], f4[:,::1], f4[::1], f4)", parallel=False)
-def cross_entropy_forward_kernel(logits, labels, probs, losses, smoothing):
-    """False, and nothing done, if a label is not a class."""
+@kernel("i8(f4[:,::1], i8[::1], f4[:,::1], f4[::1], f4, i8)", parallel=False)
+def cross_entropy_forward_kernel(logits, labels, probs, losses, smoothing, step):
+    """Softmax and losses, `step` rows in a job; or nothing, and the number of labels that are not classes."""
     rows, width = logits.shape
-    if not _labels_fit(labels, width):
-        return False
-    arguments = (address(logits), labels, address(probs), losses, width, smoothing)
-    serial = logits.size < SMALL_TRANSCENDENTAL
-    run_jobs(_cross_entropy_job, arguments, row_jobs(rows, width), serial)
-    return True
+    wrong = _misfits(labels, width)
+    if wrong == 0:
+        arguments = (address(logits), labels, address(probs), losses, width, step, smoothing)
+        run_jobs(_cross_entropy_job, arguments, (rows + step - 1) // step, logits.size < SMALL_TRANSCENDENTAL)
+    return wrong
 
 
 @inner
-def _cross_entropy_slope_job(probs, labels, dlogits, width, smoothing, scale, job):
-    factor, rest = splat(scale), splat(-scale * smoothing / np.float32(width))
-    step, whole = rows_per_job(width), width - width % 8
+def _cross_entropy_slope_job(probs, labels, dlogits, width, step, smoothing, scale, job):
+    share = scale * smoothing / np.float32(width)
+    factor, rest = splat(scale), splat(-share)
     for row in range(job * step, min(labels.size, (job + 1) * step)):
         p, d = probs + 4 * row * width, dlogits + 4 * row * width
         label = 4 * labels[row]
-        hit = (simd.load_scalar(p + label) - (_ONE - smoothing)) * scale
-        for k in range(0, 4 * whole, 32):
-            store(d + k, fma(load(p + k), factor, rest))
-        if whole < width:
-            tail = fma(load_first(p + 4 * whole, width - whole, rest), factor, rest)
-            store_first(d + 4 * whole, tail, width - whole)
-        simd.store_scalar(d + label, hit - scale * smoothing / np.float32(width))
+        hit = (load_scalar(p + label) - (_ONE - smoothing)) * scale - share
+        for c in range(0, width, 8):
+            write(d + 4 * c, fma(read(p + 4 * c, width - c), factor, rest), width - c)
+        store_scalar(d + label, hit)
 
 
-@kernel("b1(f4[:,::1], i8[::1], f4[:,::1], f4, f4)", parallel=False)
-def cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale):
-    """False, and nothing done, if a label is not a class."""
+@kernel("i8(f4[:,::1], i8[::1], f4[:,::1], f4, f4, i8)", parallel=False)
+def cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale, step):
+    """Gradient, `step` rows in a job; or nothing, and the number of labels that are not classes."""
     rows, width = probs.shape
-    if not _labels_fit(labels, width):
-        return False
-    arguments = (address(probs), labels, address(dlogits), width, smoothing, scale)
-    run_jobs(_cross_entropy_slope_job, arguments, row_jobs(rows, width), probs.size < SMALL)
-    return True
+    wrong = _misfits(labels, width)
+    if wrong == 0:
+        arguments = (address(probs), labels, address(dlogits), width, step, smoothing, scale)
+        run_jobs(_cross_entropy_slope_job, arguments, (rows + step - 1) // step, probs.size < SMALL)
+    return wrong
 
 
 # --- losses between the output and a target of the same shape ------------------------------------
 
 
-@inner
 def _bce(x, t):
     """``log(1 + exp(x)) - t x``, written so that the exponential never overflows."""
-    zero = splat(_ZERO)
-    positive = simd.select_le(x, zero, zero, x)
-    rest = vmath.log1p_unit(vmath.exp(sub(zero, simd.absolute(x))))
-    return add(sub(positive, mul(t, x)), rest)
+    positive = (x <= 0.0).where(0.0, x)
+    return positive - t * x + vmath.log1p_unit(vmath.exp(-abs(x)))
 
 
-@inner
 def _bce_slope(x, t, scale):
-    return mul(sub(vmath.sigmoid(x), t), scale)
+    return (vmath.sigmoid(x) - t) * scale
 
 
-@inner
 def _squared_error(y, t):
-    difference = sub(y, t)
-    return mul(difference, difference)
+    return (y - t) * (y - t)
 
 
-@inner
 def _squared_error_slope(y, t, scale):
-    return mul(sub(y, t), add(scale, scale))
+    return (y - t) * (scale + scale)
 
 
-def _row_mean_job(function):
-    """Job body of ``losses[n] = mean_k function(a, b)[n, k]``."""
+def _row_mean_job(formula):
+    """Job body of ``losses[n] = mean_k formula(a, b)[n, k]``; unused lanes are filled so that they give 0."""
+    function = compiled(formula)
 
     @inner
-    def body(a, b, losses, width, job):
-        step, whole = rows_per_job(width), width - width % 8
-        zero = splat(_ZERO)
+    def body(a, b, losses, width, step, fill, job):
         for row in range(job * step, min(losses.size, (job + 1) * step)):
-            place, total = 4 * row * width, zero
-            for k in range(place, place + 4 * whole, 32):
-                total = add(total, function(load(a + k), load(b + k)))
-            if whole < width:
-                k, count = place + 4 * whole, width - whole
-                last = function(load_first(a + k, count, zero), load_first(b + k, count, zero))
-                total = add(total, first_lanes(last, count, zero))
+            first, total, filled = 4 * row * width, splat(_ZERO), splat(fill)
+            for c in range(0, width, 8):
+                u = read_filled(a + first + 4 * c, width - c, filled)
+                total = add(total, function(u, read(b + first + 4 * c, width - c)))
             losses[row] = lane_sum(total) / np.float32(width)
 
     return body
@@ -148,29 +126,33 @@ _bce_job, _bce_slope_job = _row_mean_job(_bce), map_two(_bce_slope)
 _mse_job, _mse_slope_job = _row_mean_job(_squared_error), map_two(_squared_error_slope)
 
 
-@kernel("void(f4[:,::1], f4[:,::1], f4[::1])", parallel=False)
-def bce_forward_kernel(logits, targets, losses):
+@kernel("void(f4[:,::1], f4[:,::1], f4[::1], i8)", parallel=False)
+def bce_forward_kernel(logits, targets, losses, step):
+    """Binary cross-entropy of rows, `step` rows in a job."""
     rows, width = logits.shape
-    arguments = (address(logits), address(targets), losses, width)
-    run_jobs(_bce_job, arguments, row_jobs(rows, width), logits.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(logits), address(targets), losses, width, step, _FAR)
+    run_jobs(_bce_job, arguments, (rows + step - 1) // step, logits.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
 def bce_backward_kernel(logits, targets, dlogits, scale):
+    """``(sigmoid(logits) - targets) scale``."""
     size = logits.size
     arguments = (address(logits), address(targets), address(dlogits), size, scale)
     run_jobs(_bce_slope_job, arguments, chunk_count(size), size < SMALL_TRANSCENDENTAL)
 
 
-@kernel("void(f4[:,::1], f4[:,::1], f4[::1])", parallel=False)
-def mse_forward_kernel(y, targets, losses):
+@kernel("void(f4[:,::1], f4[:,::1], f4[::1], i8)", parallel=False)
+def mse_forward_kernel(y, targets, losses, step):
+    """Mean squared error of rows, `step` rows in a job."""
     rows, width = y.shape
-    arguments = (address(y), address(targets), losses, width)
-    run_jobs(_mse_job, arguments, row_jobs(rows, width), y.size < SMALL)
+    arguments = (address(y), address(targets), losses, width, step, _ZERO)
+    run_jobs(_mse_job, arguments, (rows + step - 1) // step, y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
 def mse_backward_kernel(y, targets, dy, scale):
+    """``2 (y - targets) scale``."""
     arguments = (address(y), address(targets), address(dy), y.size, scale)
     run_jobs(_mse_slope_job, arguments, chunk_count(y.size), y.size < SMALL)
 
@@ -179,19 +161,18 @@ def mse_backward_kernel(y, targets, dy, scale):
 
 
 def _check(first: np.ndarray, second: np.ndarray, per_example: np.ndarray) -> None:
-    if first.shape != second.shape or len(first) != len(per_example):
+    if first.shape != second.shape or first.shape[:1] != per_example.shape:
         shapes = f"{first.shape}, {second.shape} and {per_example.shape}"
         raise ValueError(f"a loss needs two arrays of one shape (N, ...) and N numbers, got {shapes}")
 
 
-def _check_labels(fit: bool, labels: np.ndarray, classes: int) -> None:
-    if not fit:
-        found = f"{labels.min()} to {labels.max()}"
-        raise ValueError(f"labels must lie between 0 and {classes - 1}, found {found}")
+def _refuse(labels: np.ndarray, classes: int) -> None:
+    found = f"{labels.min()} to {labels.max()}"
+    raise ValueError(f"labels must lie between 0 and {classes - 1}, found {found}")
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
-    return array.reshape(len(array), -1)
+def _rows(*arrays: np.ndarray) -> list[np.ndarray]:
+    return [each.reshape(len(each), -1) for each in arrays]
 
 
 def softmax_cross_entropy_forward(
@@ -218,8 +199,9 @@ def softmax_cross_entropy_forward(
     """
     _check(logits, probs, labels)
     _check(logits, probs, losses)
-    fit = cross_entropy_forward_kernel(logits, labels, probs, losses, smoothing)
-    _check_labels(fit, labels, logits.shape[1])
+    step = rows_per_job(logits.shape[1])
+    if cross_entropy_forward_kernel(logits, labels, probs, losses, smoothing, step):
+        _refuse(labels, logits.shape[1])
 
 
 def softmax_cross_entropy_backward(
@@ -245,8 +227,9 @@ def softmax_cross_entropy_backward(
         If a label is not a class.
     """
     _check(probs, dlogits, labels)
-    fit = cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale)
-    _check_labels(fit, labels, probs.shape[1])
+    step = rows_per_job(probs.shape[1])
+    if cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale, step):
+        _refuse(labels, probs.shape[1])
 
 
 def bce_with_logits_forward(logits: np.ndarray, targets: np.ndarray, losses: np.ndarray) -> None:
@@ -260,12 +243,10 @@ def bce_with_logits_forward(logits: np.ndarray, targets: np.ndarray, losses: np.
         Output, in nats.
     """
     _check(logits, targets, losses)
-    bce_forward_kernel(_rows(logits), _rows(targets), losses)
+    bce_forward_kernel(*_rows(logits, targets), losses, rows_per_job(logits[0].size))
 
 
-def bce_with_logits_backward(
-    logits: np.ndarray, targets: np.ndarray, dlogits: np.ndarray, scale: float
-) -> None:
+def bce_with_logits_backward(logits: np.ndarray, targets: np.ndarray, dlogits: np.ndarray, scale: float) -> None:
     """``dlogits = (sigmoid(logits) - targets) scale``.
 
     Parameters
@@ -289,7 +270,7 @@ def mse_forward(y: np.ndarray, targets: np.ndarray, losses: np.ndarray) -> None:
         Output.
     """
     _check(y, targets, losses)
-    mse_forward_kernel(_rows(y), _rows(targets), losses)
+    mse_forward_kernel(*_rows(y, targets), losses, rows_per_job(y[0].size))
 
 
 def mse_backward(y: np.ndarray, targets: np.ndarray, dy: np.ndarray, scale: float) -> None:

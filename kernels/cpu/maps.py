@@ -1,4 +1,4 @@
-"""Elementwise kernels from a function of vectors: the loop over a flat array, in chunks, with its tail.
+"""Elementwise kernels from a formula: the loop over a flat array, in chunks, with its tail.
 
 Each factory returns a job body for :func:`kernels.cpu.jobs.run_jobs`. In-place use is allowed: each vector is read
 before it is written.
@@ -10,6 +10,7 @@ import numpy as np
 
 from kernels.cpu.jit import inner
 from kernels.cpu.jobs import CHUNK
+from kernels.cpu.lanes import compiled
 from kernels.cpu.simd import load, splat, store
 from kernels.cpu.tails import load_first, store_first
 
@@ -30,8 +31,9 @@ def flatten(*arrays: np.ndarray) -> list[np.ndarray]:
     return [array.reshape(-1) for array in arrays]
 
 
-def map_one(function):
-    """Job body of ``y = function(x, p)``; p is a scalar parameter in all lanes."""
+def map_one(formula):
+    """Job body of ``y = formula(x, p)``; p is a scalar parameter in all lanes."""
+    function = compiled(formula)
 
     @inner
     def body(x, y, size, parameter, job):
@@ -48,8 +50,9 @@ def map_one(function):
     return body
 
 
-def map_two(function):
-    """Job body of ``y = function(a, b, p)``; p is a scalar parameter in all lanes."""
+def map_two(formula):
+    """Job body of ``y = formula(a, b, p)``; p is a scalar parameter in all lanes."""
+    function = compiled(formula)
 
     @inner
     def body(a, b, y, size, parameter, job):

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_data
-from kernels.cpu import conv_tables
-from kernels.cpu import conv_weights
+from kernels.cpu import conv_data, conv_tables, conv_weights
 from kernels.cpu.conv_plan import product
 
 
-def matmul(
-    a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, transpose_b: bool
-) -> None:
+def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, transpose_b: bool) -> None:
     """Matrix product ``c = op(a) @ op(b)``, where op transposes or not.
 
     Parameters
@@ -62,9 +58,7 @@ def linear_backward_data(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
     conv_data.run(conv_tables.backward_plan(product(*dx.shape, w.shape[1])), dy, w, None, dx)
 
 
-def linear_backward_weights(
-    x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None
-) -> None:
+def linear_backward_weights(x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
     """Gradient with respect to the parameters, ``dw = x.T @ dy`` and ``db = sum of dy``.
 
     Parameters

@@ -1,166 +1,117 @@
 """Maximum pooling, with the winner of each window as a byte (or an int32 for large windows).
 
-A job is one row of the output, a vector eight channels. Where the channels are no multiple of eight, a vector
-reaches into the next pixel: that one is written later by the same job. Only the last pixels need partial vectors.
+Forward, a job is one row of the output, and a vector eight channels: rows end as in :mod:`kernels.cpu.tile_pooling`.
+Backward, a job is one image: it adds each gradient to its winner, one number at a time, which costs the same for any
+window.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import simd, windows
+from kernels.cpu import simd, tile_pooling, windows
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
-from kernels.cpu.simd import add, address, load, select_better, select_eq, splat, store
-from kernels.cpu.tails import load_first_bytes, read, store_first_bytes, write, zero_floats
+from kernels.cpu.simd import add, address, load_scalar, select_better, splat, store_scalar
+from kernels.cpu.tails import read, write, write_bytes, zero_floats
 
 Pair = tuple[int, int]
-_ZERO, _LOWEST = np.float32(0), np.float32(-np.inf)
+_ONE, _LOWEST = np.float32(1), np.float32(-np.inf)
 #: Winners are found as floats, which hold whole numbers exactly up to here.
 _MOST_TAPS = 2**24
 
 
 @inner
-def _write_index(place, index, count, wide):
-    if wide:
-        write(place, simd.to_int_bits(index), count)
-    elif count >= 8:
-        simd.store_bytes(place, index)
-    else:
-        store_first_bytes(place, index, count)
-
-
-@inner
-def _read_index(place, count, wide):
-    if wide:
-        return simd.from_int_bits(read(place, count))
-    if count >= 8:
-        return simd.load_bytes(place)
-    return load_first_bytes(place, count)
-
-
-@inner
-def _window_max(x, rows, columns, image, taps, count):
-    """Best value and its tap in one window of eight channels; `x` is the address of pixel (0, 0)."""
-    (first, last, top), (start, stop, left), (_, width, channels) = rows, columns, image
-    best, winner = splat(_LOWEST), splat(np.float32((first - top) * taps + start - left))
-    for h in range(first, last):
-        for w in range(start, stop):
-            value = read(x + 4 * (h * width + w) * channels, count)
-            tap = splat(np.float32((h - top) * taps + w - left))
-            winner = select_better(value, best, tap, winner)
-            best = select_better(value, best, value, best)
-    return best, winner
-
-
-@inner
-def _forward_job(x, y, index, rows, columns, image, taps, wide, images, job):
-    height, width, channels = image
+def _forward_job(x, y, index, rows, columns, height, width, channels, taps, unit, end, job):
     outputs = columns.shape[1]
     n, oh = job // rows.shape[1], job % rows.shape[1]
-    band = (rows[0, oh], rows[1, oh], rows[2, oh])
-    unit, end = 4 if wide else 1, images * height * width * channels
+    first, last, top = rows[0, oh], rows[1, oh], rows[2, oh]
     for ow in range(outputs):
-        window = (columns[0, ow], columns[1, ow], columns[2, ow])
-        corner = ((n * height + band[1] - 1) * width + window[1] - 1) * channels
+        start, stop, left = columns[0, ow], columns[1, ow], columns[2, ow]
+        corner = ((n * height + last - 1) * width + stop - 1) * channels
         for c in range(0, channels, 8):
             whole = (outputs - ow) * channels - c >= 8 and corner + c + 8 <= end
             count = 8 if whole else channels - c
-            place = (job * outputs + ow) * channels + c
-            origin = x + 4 * (n * height * width * channels + c)
-            best, winner = _window_max(origin, band, window, image, taps, count)
-            write(y + 4 * place, best, count)
-            _write_index(index + unit * place, winner, count, wide)
+            best, line = splat(_LOWEST), splat(np.float32((first - top) * taps + start - left))
+            winner = line
+            for h in range(first, last):
+                place, tap = x + 4 * (((n * height + h) * width + start) * channels + c), line
+                for _ in range(start, stop):
+                    value = read(place, count)
+                    winner = select_better(value, best, tap, winner)
+                    best = select_better(value, best, value, best)
+                    place, tap = place + 4 * channels, add(tap, splat(_ONE))
+                line = add(line, splat(np.float32(taps)))
+            at = (job * outputs + ow) * channels + c
+            write(y + 4 * at, best, count)
+            if unit == 4:
+                write(index + 4 * at, simd.to_int_bits(winner), count)
+            else:
+                write_bytes(index + at, winner, count)
 
 
-@kernel(
-    "void(f4[:,:,:,::1], f4[:,:,:,::1], u1[::1], i8[:,::1], i8[:,::1], i8, b1)", parallel=False
-)
-def max_pool_forward_kernel(x, y, index, rows, columns, taps, wide):
+@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[::1], i8[:,::1], i8[:,::1], i8, i8)", parallel=False)
+def max_pool_forward_kernel(x, y, index, rows, columns, taps, unit):
+    """Maximum of windows that tables describe; winners take `unit` bytes."""
     arguments = (
-        address(x), address(y), address(index), rows, columns, x.shape[1:], taps, wide, len(x),
+        address(x), address(y), address(index), rows, columns,
+        x.shape[1], x.shape[2], x.shape[3], taps, unit, x.size,
     )  # fmt: skip
-    run_jobs(_forward_job, arguments, len(y) * y.shape[1], x.size < SMALL)
+    run_jobs(_forward_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
 
 
 @inner
-def _won(dy, index, place, channels, unit, rows, columns, h, w, block, count):
-    """Sum of the gradients of all windows (oh, ow) of `block` whose winner is pixel (h, w)."""
-    taps, outputs, wide = channels[1], columns.shape[1], unit == 4
-    total, zero = splat(_ZERO), splat(_ZERO)
-    for oh in range(block[0], block[1]):
-        for ow in range(block[2], block[3]):
-            at = place + (oh * outputs + ow) * channels[0]
-            tap = splat(np.float32((h - rows[2, oh]) * taps + w - columns[2, ow]))
-            winner = _read_index(index + unit * at, count, wide)
-            total = add(total, select_eq(winner, tap, read(dy + 4 * at, count), zero))
-    return total
+def _backward_job(dy, index, dx, places, origins, outputs, pixels, channels, job):
+    """Add the gradients of one image to the winners; `origins` are the windows' first pixels."""
+    image, at = dx + 4 * job * pixels * channels, job * outputs * channels
+    zero_floats(image, pixels * channels)
+    for window in range(outputs):
+        origin = image + 4 * origins[window] * channels
+        for c in range(channels):
+            place = origin + 4 * (places[index[at + c]] * channels + c)
+            store_scalar(place, load_scalar(place) + load_scalar(dy + 4 * (at + c)))
+        at += channels
 
 
-@inner
-def _backward_job(dy, index, dx, rows, columns, image, taps, unit, size, job):
-    """One row of dx: each pixel asks the windows that contain it whether it won."""
-    height, width, channels = image
-    n, h = job // height, job % height
-    outputs, image_size = columns.shape[1], rows.shape[1] * columns.shape[1] * channels
-    above, below = 0, 0
-    while above < rows.shape[1] and rows[1, above] <= h:
-        above += 1
-    while below < rows.shape[1] and rows[0, below] <= h:
-        below += 1
-    left, right = 0, 0
-    for w in range(width):
-        while left < outputs and columns[1, left] <= w:
-            left += 1
-        while right < outputs and columns[0, right] <= w:
-            right += 1
-        block = (above, below, left, right)
-        corner = n * image_size + ((below - 1) * outputs + right - 1) * channels
-        for c in range(0, channels, 8):
-            whole = (width - w) * channels - c >= 8 and corner + c + 8 <= size
-            count = 8 if whole else channels - c
-            place, shape = n * image_size + c, (channels, taps)
-            total = _won(dy, index, place, shape, unit, rows, columns, h, w, block, count)
-            write(dx + 4 * ((job * width + w) * channels + c), total, count)
+@kernel("void(f4[:,:,:,::1], u1[::1], f4[:,:,:,::1], i8[::1], i8[::1])", parallel=False)
+def max_pool_backward_bytes(dy, index, dx, places, origins):
+    """Gradient of the maximum, winners as bytes."""
+    pixels, channels = dx.shape[1] * dx.shape[2], dx.shape[3]
+    arguments = (address(dy), index, address(dx), places, origins, origins.size, pixels, channels)
+    run_jobs(_backward_job, arguments, dx.shape[0], dx.size < SMALL)
 
 
-@kernel(
-    "void(f4[:,:,:,::1], u1[::1], f4[:,:,:,::1], i8[:,::1], i8[:,::1], i8, i8)", parallel=False
-)
-def max_pool_backward_kernel(dy, index, dx, rows, columns, taps, unit):
-    arguments = (
-        address(dy), address(index), address(dx), rows, columns, dx.shape[1:], taps, unit, dy.size,
-    )  # fmt: skip
-    run_jobs(_backward_job, arguments, len(dx) * dx.shape[1], dx.size < SMALL)
+@kernel("void(f4[:,:,:,::1], i4[::1], f4[:,:,:,::1], i8[::1], i8[::1])", parallel=False)
+def max_pool_backward_ints(dy, index, dx, places, origins):
+    """Gradient of the maximum, winners as int32."""
+    pixels, channels = dx.shape[1] * dx.shape[2], dx.shape[3]
+    arguments = (address(dy), index, address(dx), places, origins, origins.size, pixels, channels)
+    run_jobs(_backward_job, arguments, dx.shape[0], dx.size < SMALL)
 
 
 # --- the functions -------------------------------------------------------------------------------
-
-
-def _index_bytes(argmax: np.ndarray) -> np.ndarray:
-    if not argmax.flags.c_contiguous:
-        raise ValueError("argmax must be C-contiguous")
-    return argmax.reshape(-1).view(np.uint8)
-
-
-def _tables(
-    size: Pair, output_size: Pair, kernel: Pair, stride: Pair, padding: Pair
-) -> tuple[np.ndarray, np.ndarray]:
-    """Tables of the rows and of the columns."""
-    rows, columns = map(windows.fixed, size, output_size, kernel, stride, padding)
-    return rows, columns
 
 
 def _check(inner_shape: tuple, outer_shape: tuple, argmax: np.ndarray, dtypes: tuple) -> None:
     if inner_shape[::3] != outer_shape[::3] or argmax.shape != outer_shape:
         shapes = f"{inner_shape}, {outer_shape} and {argmax.shape}"
         raise ValueError(f"image, output and argmax of a pool do not fit each other: {shapes}")
-    if argmax.dtype not in dtypes:
-        raise ValueError(f"argmax must be {' or '.join(dtypes)} here, is {argmax.dtype}")
+    if argmax.dtype not in dtypes or not argmax.flags.c_contiguous:
+        raise ValueError(f"argmax must be C-contiguous {' or '.join(dtypes)} here, is {argmax.dtype}")
 
 
 def _index_types(kernel: Pair) -> tuple[str, ...]:
     return ("uint8", "int32") if kernel[0] * kernel[1] <= 256 else ("int32",)
+
+
+def _forward(x: np.ndarray, y: np.ndarray, argmax: np.ndarray, tables: tuple, taps: int) -> None:
+    index = argmax.reshape(-1).view(np.uint8)
+    max_pool_forward_kernel(x, y, index, *tables, taps, argmax.itemsize)
+
+
+def _backward(dy: np.ndarray, argmax: np.ndarray, dx: np.ndarray, tables: tuple) -> None:
+    work = max_pool_backward_bytes if argmax.itemsize == 1 else max_pool_backward_ints
+    work(dy, argmax.reshape(-1), dx, *tables)
 
 
 def max_pool2d_forward(
@@ -181,9 +132,12 @@ def max_pool2d_forward(
         Vertical and horizontal, in pixels.
     """
     _check(x.shape, y.shape, argmax, _index_types(kernel))
-    rows, columns = _tables(x.shape[1:3], y.shape[1:3], kernel, stride, padding)
-    wide = argmax.itemsize == 4
-    max_pool_forward_kernel(x, y, _index_bytes(argmax), rows, columns, kernel[1], wide)
+    size, output_size = x.shape[1:3], y.shape[1:3]
+    if argmax.itemsize == 1 and tile_pooling.applies(size, output_size, kernel, stride, padding):
+        tile_pooling.max_pool_tiles_forward(x, y, argmax)
+    else:
+        tables = tuple(map(windows.fixed, size, output_size, kernel, stride, padding))
+        _forward(x, y, argmax, tables, kernel[1])
 
 
 def max_pool2d_backward(
@@ -202,16 +156,16 @@ def max_pool2d_backward(
         Vertical and horizontal, in pixels.
     """
     _check(dx.shape, dy.shape, argmax, _index_types(kernel))
-    rows, columns = _tables(dx.shape[1:3], dy.shape[1:3], kernel, stride, padding)
-    index = _index_bytes(argmax)
-    max_pool_backward_kernel(dy, index, dx, rows, columns, kernel[1], argmax.itemsize)
+    size, output_size = dx.shape[1:3], dy.shape[1:3]
+    if argmax.itemsize == 1 and tile_pooling.applies(size, output_size, kernel, stride, padding):
+        tile_pooling.max_pool_tiles_backward(dy, argmax, dx)
+    else:
+        _backward(dy, argmax, dx, windows.fixed_places(size, output_size, kernel, stride, padding))
 
 
-def _adaptive_tables(size: Pair, output_size: Pair) -> tuple[np.ndarray, np.ndarray]:
+def _check_size(size: Pair) -> None:
     if size[0] * size[1] > _MOST_TAPS:
         raise ValueError(f"adaptive maximum pooling takes up to 2**24 pixels, got {size}")
-    rows, columns = map(windows.adaptive, size, output_size)
-    return rows, columns
 
 
 def adaptive_max_pool2d_forward(x: np.ndarray, y: np.ndarray, argmax: np.ndarray) -> None:
@@ -226,8 +180,9 @@ def adaptive_max_pool2d_forward(x: np.ndarray, y: np.ndarray, argmax: np.ndarray
         Output: ``h * W + w`` of the winner in the image.
     """
     _check(x.shape, y.shape, argmax, ("int32",))
-    rows, columns = _adaptive_tables(x.shape[1:3], y.shape[1:3])
-    max_pool_forward_kernel(x, y, _index_bytes(argmax), rows, columns, x.shape[2], True)
+    _check_size(x.shape[1:3])
+    tables = tuple(map(windows.adaptive, x.shape[1:3], y.shape[1:3]))
+    _forward(x, y, argmax, tables, x.shape[2])
 
 
 def adaptive_max_pool2d_backward(dy: np.ndarray, argmax: np.ndarray, dx: np.ndarray) -> None:
@@ -242,5 +197,4 @@ def adaptive_max_pool2d_backward(dy: np.ndarray, argmax: np.ndarray, dx: np.ndar
         Output.
     """
     _check(dx.shape, dy.shape, argmax, ("int32",))
-    rows, columns = _adaptive_tables(dx.shape[1:3], dy.shape[1:3])
-    max_pool_backward_kernel(dy, _index_bytes(argmax), dx, rows, columns, dx.shape[2], 4)
+    _backward(dy, argmax, dx, windows.adaptive_places(dx.shape[1:3], dy.shape[1:3]))

@@ -12,8 +12,17 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.simd import FLOAT, INT32, INT64, LANES, VECTOR
-from kernels.cpu.simd import broadcast_lane, float_pointer, fused_multiply_add, load_at, store_at
+from kernels.cpu.simd import (
+    INT32,
+    INT64,
+    LANES,
+    VECTOR,
+    broadcast_lane,
+    float_pointer,
+    fused_multiply_add,
+    load_at,
+    store_at,
+)
 
 #: Rows and columns of the wide tile: 12 sums hide the latency of a multiply-add and fit 16 registers.
 WIDE_ROWS, WIDE = 6, 16
@@ -59,9 +68,7 @@ class _Sums:
 
     def __init__(self, builder, rows, vectors):
         self.builder, self.rows, self.vectors = builder, rows, vectors
-        self.slots = [
-            [cgutils.alloca_once(builder, VECTOR) for _ in range(vectors)] for _ in range(rows)
-        ]
+        self.slots = [[cgutils.alloca_once(builder, VECTOR) for _ in range(vectors)] for _ in range(rows)]
 
     def each(self):
         """Yield (row, float offset of the vector in its row, slot)."""

@@ -13,7 +13,7 @@ from kernels.cpu import simd
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
 from kernels.cpu.maps import flatten, map_one
-from kernels.cpu.simd import add, address, div, fma, mul, select_gt, select_lt, splat, sub
+from kernels.cpu.simd import add, address, div, fma, mul, select_gt, select_lt, splat
 from kernels.cpu.tails import read, write
 
 _ZERO = np.float32(0)
@@ -37,6 +37,7 @@ def _sgd_job(w, g, size, lr, l1, l2, grad_scale, job):
 
 @kernel("void(f4[::1], f4[::1], f4, f4, f4, f4)", parallel=False)
 def sgd_kernel(w, g, lr, l1, l2, grad_scale):
+    """One pass of gradient descent."""
     arguments = (address(w), address(g), w.size, lr, l1, l2, grad_scale)
     run_jobs(_sgd_job, arguments, chunk_count(w.size), w.size < SMALL)
 
@@ -73,6 +74,7 @@ def _rmsprop_job(w, g, s, size, lr, alpha, rest, eps, l1, l2, grad_scale, job):
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4, f4, f4, f4, f4, f4, f4)", parallel=False)
 def rmsprop_kernel(w, g, s, lr, alpha, rest, eps, l1, l2, grad_scale):
+    """One pass of RMSprop; `rest` is ``1 - alpha``."""
     arguments = (address(w), address(g), address(s), w.size, lr, alpha, rest, eps, l1, l2, grad_scale)
     run_jobs(_rmsprop_job, arguments, chunk_count(w.size), w.size < SMALL)
 
@@ -123,11 +125,9 @@ def sum_of_squares_kernel(g):
     return total
 
 
-@inner
 def _clip(x, limit):
-    x = select_gt(x, limit, limit, x)
-    low = sub(splat(_ZERO), limit)
-    return select_lt(x, low, low, x)
+    x = (x > limit).where(limit, x)
+    return (x < -limit).where(-limit, x)
 
 
 _clip_body = map_one(_clip)
@@ -135,6 +135,7 @@ _clip_body = map_one(_clip)
 
 @kernel("void(f4[::1], f4)", parallel=False)
 def clip_kernel(g, limit):
+    """Clip in place."""
     arguments = (address(g), address(g), g.size, limit)
     run_jobs(_clip_body, arguments, chunk_count(g.size), g.size < SMALL)
 
@@ -150,17 +151,16 @@ def _poison_job(x, size, partial, job):
 
 @kernel("b1(f4[::1])", parallel=False)
 def all_finite_kernel(x):
+    """Whether all elements times zero add up to zero."""
     partial = np.empty(chunk_count(x.size), np.float32)
     run_jobs(_poison_job, (address(x), x.size, partial), partial.size, x.size < SMALL)
+    total = np.float32(0)
     for value in partial:
-        if not value == 0:
-            return False
-    return True
+        total += value
+    return total == 0
 
 
-def sgd_update(
-    w: np.ndarray, g: np.ndarray, lr: float, l1: float, l2: float, grad_scale: float
-) -> None:
+def sgd_update(w: np.ndarray, g: np.ndarray, lr: float, l1: float, l2: float, grad_scale: float) -> None:
     """Gradient descent: ``w -= lr g'``.
 
     Parameters

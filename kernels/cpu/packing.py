@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kernels.cpu.jit import inner
+from kernels.cpu.launch import entry
 from kernels.cpu.microkernels import WIDE, transpose_block
 from kernels.cpu.simd import add, load, load_scalar, splat, store, store_scalar
 
@@ -12,14 +13,11 @@ ROW_BYTES = 4 * WIDE
 @inner
 def copy_floats(target, source, count):
     """Copy `count` floats."""
-    if count < 8:
-        for i in range(count):
-            store_scalar(target + 4 * i, load_scalar(source + 4 * i))
-        return
-    for i in range(0, count - 7, 8):
+    whole = count & -8
+    for i in range(0, whole, 8):
         store(target + 4 * i, load(source + 4 * i))
-    tail = 4 * (count - 8)
-    store(target + tail, load(source + tail))
+    for i in range(whole, count):
+        store_scalar(target + 4 * i, load_scalar(source + 4 * i))
 
 
 @inner
@@ -44,27 +42,24 @@ def clear_floats(target, count):
 
 
 @inner
-def pack_rows(source, count, row_stride, lane_stride, width, target):
-    """Write `count` rows of sixteen floats: ``target[i, l] = source[i * row_stride + l * lane_stride]``.
+def gather_rows(target, target_stride, source, offsets, count, width):
+    """``target[i] = source[offsets[2 * i] :]`` for `count` rows of `width` floats; `offsets` is a table of pairs."""
+    for i in range(count):
+        place = source + 4 * entry(offsets, 2 * i)
+        copy_floats(target + 4 * i * target_stride, place, width)
 
-    Lanes from `width` on are zero. Quick where one of the strides is 1.
-    """
-    if width < WIDE:
-        clear_floats(target, count * WIDE)
-    if lane_stride == 1:
-        for i in range(count):
-            copy_floats(target + i * ROW_BYTES, source + 4 * i * row_stride, width)
-        return
-    lanes, rows = width & -8, 0
-    if row_stride == 1:
-        rows = count & -8
-        for lane in range(0, lanes, 8):
-            for i in range(0, rows, 8):
-                place = source + 4 * (i + lane * lane_stride)
-                transpose_block(place, lane_stride, target + i * ROW_BYTES + 4 * lane, WIDE)
+
+@inner
+def pack_transposed(source, count, lane_stride, width, target):
+    """Write `count` rows of sixteen floats: ``target[i, l] = source[i + l * lane_stride]`` for ``l < width``."""
+    lanes, rows = width & -8, count & -8
+    for lane in range(0, lanes, 8):
+        for i in range(0, rows, 8):
+            place = source + 4 * (i + lane * lane_stride)
+            transpose_block(place, lane_stride, target + i * ROW_BYTES + 4 * lane, WIDE)
     for i in range(count):
         for lane in range(lanes if i < rows else 0, width):
-            value = load_scalar(source + 4 * (i * row_stride + lane * lane_stride))
+            value = load_scalar(source + 4 * (i + lane * lane_stride))
             store_scalar(target + i * ROW_BYTES + 4 * lane, value)
 
 

@@ -1,7 +1,7 @@
 """Piecewise linear activation functions: ReLU, leaky ReLU, ReLU6, and hard swish.
 
-NaN in gives NaN out. Each function is a line or two on eight lanes; the loops are those of
-:mod:`kernels.cpu.maps`. The formulas are in :mod:`kernels.reference.activations`.
+NaN in gives NaN out. The loops are those of :mod:`kernels.cpu.maps`, the formulas as in
+:mod:`kernels.reference.activations`.
 """
 
 from __future__ import annotations
@@ -9,60 +9,47 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu import vmath
-from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jit import kernel
 from kernels.cpu.jobs import SMALL, chunk_count, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
-from kernels.cpu.simd import add, address, fma, mul, select_gt, select_le, select_lt, splat
+from kernels.cpu.simd import address
 
-_ZERO, _HALF = np.float32(0), np.float32(0.5)
-_THREE, _SIX, _SIXTH, _THIRD = np.float32(3), np.float32(6), np.float32(1 / 6), np.float32(1 / 3)
-_NO_PARAMETER = _ZERO
+_NO_PARAMETER = np.float32(0)
 
-# --- the functions on eight lanes: (x, parameter) or (saved, dy, parameter) ----------------------
+# --- the formulas: (x, parameter) or (saved, dy, parameter) --------------------------------------
 
 
-@inner
 def _relu(x, p):
-    return select_lt(x, splat(_ZERO), splat(_ZERO), x)
+    return (x < 0.0).where(0.0, x)
 
 
-@inner
 def _relu_slope(y, dy, p):
-    return select_le(y, splat(_ZERO), splat(_ZERO), dy)
+    return (y <= 0.0).where(0.0, dy)
 
 
-@inner
 def _leaky_relu(x, slope):
-    return select_gt(x, splat(_ZERO), x, mul(x, slope))
+    return (x > 0.0).where(x, x * slope)
 
 
-@inner
 def _leaky_relu_slope(x, dy, slope):
-    return select_gt(x, splat(_ZERO), dy, mul(dy, slope))
+    return (x > 0.0).where(dy, dy * slope)
 
 
-@inner
 def _relu6(x, p):
-    return vmath.clamp(x, _ZERO, _SIX)
+    return vmath.clamp(x, 0.0, 6.0)
 
 
-@inner
 def _relu6_slope(y, dy, p):
-    dy = select_le(splat(_SIX), y, splat(_ZERO), dy)
-    return select_le(y, splat(_ZERO), splat(_ZERO), dy)
+    return ((y <= 0.0) | (y >= 6.0)).where(0.0, dy)
 
 
-@inner
 def _hard_swish(x, p):
-    ramp = vmath.clamp(add(x, splat(_THREE)), _ZERO, _SIX)
-    return mul(mul(x, ramp), splat(_SIXTH))
+    return x * vmath.clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)
 
 
-@inner
 def _hard_swish_slope(x, dy, p):
-    ramp = mul(dy, fma(x, splat(_THIRD), splat(_HALF)))
-    ramp = select_le(splat(_THREE), x, dy, ramp)
-    return select_le(x, splat(-_THREE), splat(_ZERO), ramp)
+    ramp = (x >= 3.0).where(dy, dy * (x * (1.0 / 3.0) + 0.5))
+    return (x <= -3.0).where(0.0, ramp)
 
 
 # --- the kernels ---------------------------------------------------------------------------------
@@ -73,12 +60,14 @@ _relu_slope_body = map_two(_relu_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def relu_forward_kernel(x, y):
+    """ReLU of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_relu_body, arguments, chunk_count(x.size), x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def relu_backward_kernel(y, dy, dx):
+    """ReLU's gradient, flat arrays."""
     arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_relu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
 
@@ -89,12 +78,14 @@ _leaky_relu_slope_body = map_two(_leaky_relu_slope)
 
 @kernel("void(f4[::1], f4[::1], f4)", parallel=False)
 def leaky_relu_forward_kernel(x, y, slope):
+    """Leaky ReLU of a flat array."""
     arguments = (address(x), address(y), x.size, slope)
     run_jobs(_leaky_relu_body, arguments, chunk_count(x.size), x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
 def leaky_relu_backward_kernel(x, dy, dx, slope):
+    """Leaky ReLU's gradient, flat arrays."""
     arguments = (address(x), address(dy), address(dx), dx.size, slope)
     run_jobs(_leaky_relu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
 
@@ -105,12 +96,14 @@ _relu6_slope_body = map_two(_relu6_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def relu6_forward_kernel(x, y):
+    """ReLU6 of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_relu6_body, arguments, chunk_count(x.size), x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def relu6_backward_kernel(y, dy, dx):
+    """ReLU6's gradient, flat arrays."""
     arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_relu6_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
 
@@ -121,12 +114,14 @@ _hard_swish_slope_body = map_two(_hard_swish_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def hard_swish_forward_kernel(x, y):
+    """Hard swish of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_hard_swish_body, arguments, chunk_count(x.size), x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def hard_swish_backward_kernel(x, dy, dx):
+    """Hard swish's gradient, flat arrays."""
     arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_hard_swish_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
 

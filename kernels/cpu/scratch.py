@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 
-import numba
 import numpy as np
+from numba import config
 
 ALIGNMENT = 64
 
@@ -14,7 +14,7 @@ _local = threading.local()
 
 def threads() -> int:
     """How many rows per-thread scratch needs: the most threads Numba may ever use here."""
-    return numba.config.NUMBA_NUM_THREADS
+    return config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
 
 
 def aligned_zeros(count: int, dtype=np.float32) -> np.ndarray:

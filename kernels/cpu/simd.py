@@ -271,43 +271,6 @@ def lane_sum(typingctx, vector):
 
 
 @intrinsic
-def with_sign(typingctx, magnitude, sign):
-    """Absolute value of the first with the sign of the second."""
-
-    def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(VECTOR, [VECTOR] * 2)
-        name = f"llvm.copysign.v{LANES}f32"
-        function = cgutils.get_or_insert_function(builder.module, kind, name)
-        return builder.call(function, args)
-
-    return float32x8(float32x8, float32x8), codegen
-
-
-@intrinsic
-def exponent(typingctx, a):
-    """The whole number e with ``a = m * 2 ** e``, 1 <= m < 2, for positive normal numbers."""
-
-    def codegen(context, builder, signature, args):
-        bits = builder.bitcast(args[0], INT_VECTOR)
-        biased = builder.lshr(bits, ir.Constant(INT_VECTOR, [23] * LANES))
-        return builder.sitofp(builder.sub(biased, ir.Constant(INT_VECTOR, [127] * LANES)), VECTOR)
-
-    return float32x8(float32x8), codegen
-
-
-@intrinsic
-def mantissa(typingctx, a):
-    """The m with ``a = m * 2 ** e``, 1 <= m < 2, for positive normal numbers."""
-
-    def codegen(context, builder, signature, args):
-        bits = builder.bitcast(args[0], INT_VECTOR)
-        fraction = builder.and_(bits, ir.Constant(INT_VECTOR, [0x7FFFFF] * LANES))
-        return builder.bitcast(builder.or_(fraction, ir.Constant(INT_VECTOR, [0x3F800000] * LANES)), VECTOR)
-
-    return float32x8(float32x8), codegen
-
-
-@intrinsic
 def select_better(typingctx, a, best, then, otherwise):
     """``then`` where ``a > best`` or `a` is NaN, else ``otherwise``: one step of a maximum that keeps NaN."""
 
@@ -317,16 +280,6 @@ def select_better(typingctx, a, best, then, otherwise):
         return builder.select(builder.or_(greater, nan), args[2], args[3])
 
     return float32x8(*[float32x8] * 4), codegen
-
-
-@intrinsic
-def from_int_bits(typingctx, bits):
-    """Lanes that hold the bits of int32 numbers, as floats (exact up to 2 ** 24)."""
-
-    def codegen(context, builder, signature, args):
-        return builder.sitofp(builder.bitcast(args[0], INT_VECTOR), VECTOR)
-
-    return float32x8(float32x8), codegen
 
 
 @intrinsic

@@ -1,7 +1,7 @@
 """Smooth activation functions: sigmoid, tanh, GELU, SiLU.
 
-NaN in gives NaN out. Each function is a line or two on eight lanes; the loops are those of
-:mod:`kernels.cpu.maps`. The formulas are in :mod:`kernels.reference.activations`.
+NaN in gives NaN out. The loops are those of :mod:`kernels.cpu.maps`, the formulas as in
+:mod:`kernels.reference.activations`.
 """
 
 from __future__ import annotations
@@ -9,58 +9,49 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu import vmath
-from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jit import kernel
 from kernels.cpu.jobs import SMALL, SMALL_TRANSCENDENTAL, chunk_count, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
-from kernels.cpu.simd import address, fma, mul, splat, sub
+from kernels.cpu.simd import address
 
-_ONE = np.float32(1)
 _NO_PARAMETER = np.float32(0)
 
-# --- the functions on eight lanes: (x, parameter) or (saved, dy, parameter) ----------------------
+# --- the formulas: (x, parameter) or (saved, dy, parameter) --------------------------------------
 
 
-@inner
 def _sigmoid(x, p):
     return vmath.sigmoid(x)
 
 
-@inner
 def _sigmoid_slope(y, dy, p):
-    return mul(dy, mul(y, sub(splat(_ONE), y)))
+    return dy * (y * (1.0 - y))
 
 
-@inner
 def _tanh(x, p):
     return vmath.tanh(x)
 
 
-@inner
 def _tanh_slope(y, dy, p):
-    return mul(dy, sub(splat(_ONE), mul(y, y)))
+    return dy * (1.0 - y * y)
 
 
-@inner
 def _gelu(x, p):
     distribution, _ = vmath.normal_cdf(x)
-    return mul(x, distribution)
+    return x * distribution
 
 
-@inner
 def _gelu_slope(x, dy, p):
     distribution, density = vmath.normal_cdf(x)
-    return mul(dy, fma(x, density, distribution))
+    return dy * (x * density + distribution)
 
 
-@inner
 def _silu(x, p):
-    return mul(x, vmath.sigmoid(x))
+    return x * vmath.sigmoid(x)
 
 
-@inner
 def _silu_slope(x, dy, p):
     s = vmath.sigmoid(x)
-    return mul(mul(dy, s), fma(x, sub(splat(_ONE), s), splat(_ONE)))
+    return dy * s * (x * (1.0 - s) + 1.0)
 
 
 # --- the kernels ---------------------------------------------------------------------------------
@@ -71,12 +62,14 @@ _sigmoid_slope_body = map_two(_sigmoid_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def sigmoid_forward_kernel(x, y):
+    """Sigmoid of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_sigmoid_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def sigmoid_backward_kernel(y, dy, dx):
+    """Sigmoid's gradient, flat arrays."""
     arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_sigmoid_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
 
@@ -87,12 +80,14 @@ _tanh_slope_body = map_two(_tanh_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def tanh_forward_kernel(x, y):
+    """Hyperbolic tangent of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_tanh_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def tanh_backward_kernel(y, dy, dx):
+    """Hyperbolic tangent's gradient, flat arrays."""
     arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_tanh_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
 
@@ -103,12 +98,14 @@ _gelu_slope_body = map_two(_gelu_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def gelu_forward_kernel(x, y):
+    """GELU of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_gelu_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def gelu_backward_kernel(x, dy, dx):
+    """GELU's gradient, flat arrays."""
     arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_gelu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL_TRANSCENDENTAL)
 
@@ -119,12 +116,14 @@ _silu_slope_body = map_two(_silu_slope)
 
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def silu_forward_kernel(x, y):
+    """SiLU of a flat array."""
     arguments = (address(x), address(y), x.size, _NO_PARAMETER)
     run_jobs(_silu_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def silu_backward_kernel(x, dy, dx):
+    """SiLU's gradient, flat arrays."""
     arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
     run_jobs(_silu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL_TRANSCENDENTAL)
 

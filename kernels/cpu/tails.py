@@ -5,13 +5,11 @@ Addresses are plain integers in bytes, as in :mod:`kernels.cpu.simd`.
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.jit import inner
 from kernels.cpu.simd import (
     BYTE_VECTOR,
     INT32,
@@ -21,9 +19,6 @@ from kernels.cpu.simd import (
     VECTOR,
     float32x8,
     float_pointer,
-    load,
-    splat,
-    store,
 )
 
 
@@ -60,6 +55,10 @@ def _suffix(vector_type):
     return f"v{LANES}f32" if vector_type == VECTOR else f"v{LANES}i8"
 
 
+def _is_whole(builder, count):
+    return builder.icmp_signed(">=", count, INT64(LANES))
+
+
 @intrinsic
 def load_first(typingctx, place, count, fill):
     """The first `count` floats at address `place`; the other lanes from the vector `fill`. Reads nothing beyond."""
@@ -81,53 +80,79 @@ def store_first(typingctx, place, vector, count):
     return types.void(types.intp, float32x8, types.intp), codegen
 
 
+def _read(builder, place, count, fill, align):
+    """A vector in memory, or its first `count` lanes and those of `fill`."""
+    result = cgutils.alloca_once(builder, fill.type)
+    with builder.if_else(_is_whole(builder, count)) as (whole, part):
+        with whole:
+            pointer = builder.inttoptr(place, fill.type.as_pointer())
+            builder.store(builder.load(pointer, align=align), result)
+        with part:
+            builder.store(_masked_load(builder, place, count, fill, align), result)
+    return builder.load(result)
+
+
+def _write(builder, place, vector, count, align):
+    """Write a vector, or its first `count` lanes."""
+    with builder.if_else(_is_whole(builder, count)) as (whole, part):
+        with whole:
+            pointer = builder.inttoptr(place, vector.type.as_pointer())
+            builder.store(vector, pointer, align=align)
+        with part:
+            _masked_store(builder, place, vector, count, align)
+
+
 @intrinsic
-def load_first_bytes(typingctx, place, count):
-    """The first `count` unsigned bytes at address `place` as floats; the other lanes 0."""
+def read(typingctx, place, count):
+    """Eight floats at address `place`, or the first `count` of them and zeros."""
 
     def codegen(context, builder, signature, args):
-        zeros = ir.Constant(BYTE_VECTOR, [0] * LANES)
-        return builder.uitofp(_masked_load(builder, *args, zeros, align=1), VECTOR)
+        return _read(builder, *args, ir.Constant(VECTOR, [0.0] * LANES), align=4)
 
     return float32x8(types.intp, types.intp), codegen
 
 
 @intrinsic
-def store_first_bytes(typingctx, place, vector, count):
-    """Write the first `count` lanes, whole numbers from 0 to 255, as unsigned bytes."""
+def read_filled(typingctx, place, count, fill):
+    """Eight floats at address `place`, or the first `count` of them and the other lanes of the vector `fill`."""
 
     def codegen(context, builder, signature, args):
-        _masked_store(builder, args[0], builder.fptoui(args[1], BYTE_VECTOR), args[2], align=1)
+        return _read(builder, *args, align=4)
+
+    return float32x8(types.intp, types.intp, float32x8), codegen
+
+
+@intrinsic
+def write(typingctx, place, vector, count):
+    """Write eight floats to address `place`, or only the first `count` of them."""
+
+    def codegen(context, builder, signature, args):
+        _write(builder, *args, align=4)
         return context.get_dummy_value()
 
     return types.void(types.intp, float32x8, types.intp), codegen
 
 
-@inner
-def read(place, count):
-    """Eight floats at address `place`, or the first `count` of them and zeros."""
-    if count >= LANES:
-        return load(place)
-    return load_first(place, count, splat(np.float32(0)))
+@intrinsic
+def read_bytes(typingctx, place, count):
+    """Eight unsigned bytes at address `place` as floats, or the first `count` of them and zeros."""
 
+    def codegen(context, builder, signature, args):
+        lanes = _read(builder, *args, ir.Constant(BYTE_VECTOR, [0] * LANES), align=1)
+        return builder.uitofp(lanes, VECTOR)
 
-@inner
-def write(place, vector, count):
-    """Write eight floats to address `place`, or only the first `count` of them."""
-    if count >= LANES:
-        store(place, vector)
-    else:
-        store_first(place, vector, count)
+    return float32x8(types.intp, types.intp), codegen
 
 
 @intrinsic
-def first_lanes(typingctx, vector, count, otherwise):
-    """The first `count` lanes of `vector`, the others from `otherwise`."""
+def write_bytes(typingctx, place, vector, count):
+    """Write eight lanes, whole numbers from 0 to 255, as unsigned bytes, or only the first `count` of them."""
 
     def codegen(context, builder, signature, args):
-        return builder.select(_first_lanes(builder, args[1]), args[0], args[2])
+        _write(builder, args[0], builder.fptoui(args[1], BYTE_VECTOR), args[2], align=1)
+        return context.get_dummy_value()
 
-    return float32x8(float32x8, types.intp, float32x8), codegen
+    return types.void(types.intp, float32x8, types.intp), codegen
 
 
 @intrinsic

@@ -1,147 +1,106 @@
-"""Elementary functions on eight lanes, made of arithmetic only (no calls into a C library).
+"""Elementary functions as formulas on eight lanes (:mod:`kernels.cpu.lanes`), without calls into a C library.
 
-Errors are relative, measured over the whole range, unless said otherwise. NaN gives NaN.
+Errors are relative and measured over the whole range, unless said otherwise. NaN gives NaN.
 """
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from kernels.cpu import simd
-from kernels.cpu.jit import inner
-from kernels.cpu.simd import add, div, fma, mul, select_gt, select_lt, splat, sub
+from kernels.cpu.lanes import Lanes
 
-_F = np.float32
-_LOG2_E = _F(1.4426950408889634)
+_LOG2_E = 1.4426950408889634
 # The logarithm of two in two parts: the first has few bits, so that its product with a whole number is exact.
-_LN2_HIGH, _LN2_LOW = _F(0.693359375), _F(-2.12194440e-4)
-# Below this exp() is under 1.7e-38 and given as 0; above the other it is infinite.
-_EXP_LOW, _EXP_HIGH = _F(-87.0), _F(89.0)
-_INVERSE_FACTORIALS = tuple(_F(1.0 / f) for f in (1, 2, 6, 24, 120, 720, 5040))
-_C1, _C2, _C3, _C4, _C5, _C6, _C7 = _INVERSE_FACTORIALS
-_HALF, _ONE, _TWO, _ZERO = _F(0.5), _F(1.0), _F(2.0), _F(0.0)
-_SQRT_HALF, _SQRT_TWO = _F(0.7071067811865476), _F(1.4142135623730951)
-_INV_SQRT_2PI = _F(0.3989422804014327)
+_LN2_HIGH, _LN2_LOW = 0.693359375, -2.12194440e-4
+# Below the first, exp() is under 1.7e-38 and given as 0; above the second it is infinite.
+_EXP_LOW, _EXP_HIGH = -87.0, 89.0
+# Abramowitz and Stegun, "Handbook of Mathematical Functions" (1964), 7.1.26.
+_ERFC_SCALE = 0.3275911
+_ERFC = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
 
 
-@inner
-def clamp(x, low, high):
-    """`x` limited to [low, high], two float32 scalars."""
-    x = select_lt(x, splat(low), splat(low), x)
-    return select_gt(x, splat(high), splat(high), x)
+def polynomial(x: Lanes, coefficients: tuple[float, ...]) -> Lanes:
+    """``c[0] + c[1] x + c[2] x^2 + ...`` by Horner's rule."""
+    total = x * coefficients[-1] + coefficients[-2]
+    for each in reversed(coefficients[:-2]):
+        total = total * x + each
+    return total
 
 
-@inner
-def _small_expm1(r):
-    """``exp(r) - 1`` for |r| <= ln(2) / 2: seven terms of the Taylor series."""
-    p = fma(splat(_C7), r, splat(_C6))
-    p = fma(p, r, splat(_C5))
-    p = fma(p, r, splat(_C4))
-    p = fma(p, r, splat(_C3))
-    p = fma(p, r, splat(_C2))
-    return fma(mul(p, r), r, r)
+def clamp(x: Lanes, low: float, high: float) -> Lanes:
+    """`x` limited to [low, high]."""
+    x = (x < low).where(low, x)
+    return (x > high).where(high, x)
 
 
-@inner
-def _nearest_power(x):
-    """The n for which ``x - n ln 2`` is smallest."""
-    return simd.floor(fma(x, splat(_LOG2_E), splat(_HALF)))
+def _reduce(x: Lanes) -> tuple[Lanes, Lanes]:
+    """n and ``exp(r) - 1`` with ``x = n ln 2 + r``, n a whole number and |r| <= ln(2) / 2."""
+    n = (x * _LOG2_E + 0.5).floor()
+    r = x - n * _LN2_HIGH - n * _LN2_LOW
+    series = polynomial(r, tuple(1.0 / math.factorial(k) for k in range(2, 8)))
+    return n, series * r * r + r
 
 
-@inner
-def _remainder(x, n):
-    """``x - n ln 2``, exact to the last bits."""
-    return fma(n, splat(-_LN2_LOW), fma(n, splat(-_LN2_HIGH), x))
-
-
-@inner
-def exp(x):
+def exp(x: Lanes) -> Lanes:
     """Exponential, error 1e-7: ``2 ** n * exp(r)`` with ``x = n ln 2 + r``."""
-    inside = clamp(x, _EXP_LOW, _EXP_HIGH)
-    n = _nearest_power(inside)
-    p = add(_small_expm1(_remainder(inside, n)), splat(_ONE))
-    # twice half the power: 2 ** 128 alone would not fit the exponent field
-    y = mul(add(p, p), simd.exp2_int(sub(n, splat(_ONE))))
-    return select_lt(x, splat(_EXP_LOW), splat(_ZERO), y)
+    n, e = _reduce(clamp(x, _EXP_LOW, _EXP_HIGH))
+    # Twice half the power: 2 ** 128 alone would not fit the exponent.
+    y = (e + e + 2.0) * (n - 1.0).power_of_two()
+    return (x < _EXP_LOW).where(0.0, y)
 
 
-@inner
-def sigmoid(x):
+def sigmoid(x: Lanes) -> Lanes:
     """``1 / (1 + exp(-x))``, error 2e-7."""
-    return div(splat(_ONE), add(splat(_ONE), exp(sub(splat(_ZERO), x))))
+    return 1.0 / (exp(-x) + 1.0)
 
 
-@inner
-def tanh(x):
+def tanh(x: Lanes) -> Lanes:
     """Hyperbolic tangent, error 3e-7: ``e / (e + 2)`` with ``e = exp(2 |x|) - 1``."""
-    double = clamp(mul(simd.absolute(x), splat(_TWO)), _ZERO, _F(40.0))
-    n = _nearest_power(double)
-    power = simd.exp2_int(n)
-    e = fma(power, _small_expm1(_remainder(double, n)), sub(power, splat(_ONE)))
-    return simd.with_sign(div(e, add(e, splat(_TWO))), x)
+    n, e = _reduce(clamp(abs(x) * 2.0, 0.0, 40.0))
+    power = n.power_of_two()
+    e = e * power + (power - 1.0)
+    return (e / (e + 2.0)).with_sign(x)
 
 
-@inner
-def normal_tail(x):
-    """``(1 - Phi(|x|), phi(x))``: the upper tail and the density of the normal distribution.
-
-    Absolute error of the tail 1e-7 (Abramowitz and Stegun, "Handbook of Mathematical Functions", 7.1.26, whose
-    erfc(|x| / sqrt(2)) is twice the tail).
-    """
-    size = simd.absolute(x)
-    bell = exp(mul(mul(size, size), splat(-_HALF)))
-    t = div(splat(_ONE), fma(size, splat(_F(0.3275911 / np.sqrt(2.0))), splat(_ONE)))
-    p = fma(splat(_F(1.061405429)), t, splat(_F(-1.453152027)))
-    p = fma(p, t, splat(_F(1.421413741)))
-    p = fma(p, t, splat(_F(-0.284496736)))
-    p = fma(p, t, splat(_F(0.254829592)))
-    tail = mul(mul(mul(p, t), bell), splat(_HALF))
-    return tail, mul(bell, splat(_INV_SQRT_2PI))
+def normal_tail(x: Lanes) -> tuple[Lanes, Lanes]:
+    """``1 - Phi(|x|)``, absolute error 2e-7, and ``phi(x)``: upper tail and density of the normal distribution."""
+    bell = exp(x * x * -0.5)
+    t = 1.0 / (abs(x) * (_ERFC_SCALE / math.sqrt(2.0)) + 1.0)
+    tail = polynomial(t, _ERFC) * t * bell * 0.5
+    return tail, bell * (1.0 / math.sqrt(2.0 * math.pi))
 
 
-@inner
-def normal_cdf(x):
-    """``(Phi(x), phi(x))``: distribution function and density of the normal distribution."""
+def normal_cdf(x: Lanes) -> tuple[Lanes, Lanes]:
+    """``Phi(x)`` and ``phi(x)``: distribution function and density of the normal distribution."""
     tail, density = normal_tail(x)
-    return select_gt(x, splat(_ZERO), sub(splat(_ONE), tail), tail), density
+    return (x > 0.0).where(1.0 - tail, tail), density
 
 
-@inner
-def erf(x):
-    """Error function, absolute error 2e-7."""
-    tail, _ = normal_tail(mul(x, splat(_SQRT_TWO)))
-    return simd.with_sign(fma(tail, splat(-_TWO), splat(_ONE)), x)
+def erf(x: Lanes) -> Lanes:
+    """Error function, absolute error 5e-7."""
+    tail, _ = normal_tail(x * math.sqrt(2.0))
+    return (1.0 - tail * 2.0).with_sign(x)
 
 
-@inner
-def _log_ratio(s):
+def _log_ratio(s: Lanes) -> Lanes:
     """``2 artanh(s) = log((1 + s) / (1 - s))`` for |s| <= 1/3, by its series."""
-    s2 = mul(s, s)
-    p = fma(splat(_F(2 / 15)), s2, splat(_F(2 / 13)))
-    p = fma(p, s2, splat(_F(2 / 11)))
-    p = fma(p, s2, splat(_F(2 / 9)))
-    p = fma(p, s2, splat(_F(2 / 7)))
-    p = fma(p, s2, splat(_F(2 / 5)))
-    p = fma(p, s2, splat(_F(2 / 3)))
-    return fma(mul(p, s2), s, add(s, s))
+    s2 = s * s
+    series = polynomial(s2, tuple(2.0 / (2 * k + 1) for k in range(1, 8)))
+    return series * s2 * s + (s + s)
 
 
-@inner
-def log1p_unit(u):
+def log1p_unit(u: Lanes) -> Lanes:
     """``log(1 + u)`` for 0 <= u <= 1, error 3e-7."""
-    return _log_ratio(div(u, add(u, splat(_TWO))))
+    return _log_ratio(u / (u + 2.0))
 
 
-@inner
-def log(x):
-    """Natural logarithm of positive normal numbers and infinity; -infinity at 0, NaN below. Error 2e-7."""
-    m = simd.mantissa(x)
-    e = simd.exponent(x)
-    e = select_gt(m, splat(_SQRT_TWO), add(e, splat(_ONE)), e)
-    m = select_gt(m, splat(_SQRT_TWO), mul(m, splat(_HALF)), m)
-    y = _log_ratio(div(sub(m, splat(_ONE)), add(m, splat(_ONE))))
-    y = fma(e, splat(_LN2_HIGH), fma(e, splat(_LN2_LOW), y))
-    infinity = splat(_F(np.inf))
-    y = simd.select_eq(x, infinity, infinity, y)
-    y = simd.select_eq(x, splat(_ZERO), splat(_F(-np.inf)), y)
-    return simd.select_nan(x, x, x, select_lt(x, splat(_ZERO), splat(_F(np.nan)), y))
+def log(x: Lanes) -> Lanes:
+    """Natural logarithm of normal numbers, error 2e-7: ``e ln 2 + log(m)`` with ``x = m * 2 ** e``."""
+    m, e = x.split()
+    large = m > math.sqrt(2.0)
+    e, m = large.where(e + 1.0, e), large.where(m * 0.5, m)
+    y = _log_ratio((m - 1.0) / (m + 1.0)) + e * _LN2_LOW + e * _LN2_HIGH
+    y = x.equals(math.inf).where(x, y)
+    y = x.equals(0.0).where(-math.inf, y)
+    y = (x < 0.0).where(math.nan, y)
+    return x.is_nan().where(x, y)

@@ -19,6 +19,7 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
     GROUP,
     SOURCE_IMAGE,
     GRADIENT_IMAGE,
+    PIXELS,
     ROWS,
     OUTPUTS,
     PANEL_COUNT,
@@ -33,13 +34,14 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
     INNER_BLOCKS,
     PANEL_GROUPS,
     BLOCK_INNER,
+    BLOCK_OUTPUTS,
     TAP_TABLE,
     STEP_TABLE,
     ENTRY_ROWS,
     TILE_ROWS,
     OUT_ROWS,
     HEADER,
-) = range(24)
+) = range(26)
 
 #: Columns of a row of the panel table: first source channel, first output, valid outputs.
 PANEL_SOURCE, PANEL_OUTPUT, PANEL_WIDTH, PANEL_FIELDS = range(4)
@@ -60,6 +62,8 @@ MOST_CHUNKS = 8
 BLOCK_CHANNELS, BLOCK_PANELS = 96, 6
 FEWEST_JOBS = 16
 SERIAL_WORK = 300_000
+#: Fewer floats than this in all private gradients are summed by one thread.
+SERIAL_SUMS = 64 * 1024
 INT32_MAX = 2**31 - 1
 
 
@@ -79,6 +83,7 @@ def _start(g: Geometry) -> Tables:
     outputs = g.output[2] // g.groups
     h[IMAGES], h[TAPS], h[INNER], h[OUTPUTS] = g.images, g.taps, g.input[2] // g.groups, g.output[2]
     h[SOURCE_IMAGE], h[GRADIENT_IMAGE] = np.prod(g.input), np.prod(g.output)
+    h[PIXELS] = g.output[0] * g.output[1]
     h[ROWS] = h[TAPS] * h[INNER]
     panels = [
         [group * h[INNER], group * outputs + first, min(WIDE, outputs - first)]
@@ -137,10 +142,10 @@ def _chunk_class(tables: Tables, g: Geometry, each: PixelClass) -> list[int]:
     return [tables.add(pairs), each.targets.size, tables.add(entries), tables.add(rows), count]
 
 
-def chunk_floats(plan: np.ndarray) -> tuple[int, int]:
+def chunk_floats(header: list[int]) -> tuple[int, int]:
     """Floats of one chunk's private gradient, and of the gradients packed by one thread."""
-    panels, pixels = int(plan[PANEL_COUNT]), int(plan[GRADIENT_IMAGE]) // int(plan[OUTPUTS])
-    return panels * (int(plan[ROWS]) + SPARE_ROWS) * WIDE, panels * int(plan[GROUP]) * pixels * WIDE
+    panels, pixels = header[PANEL_COUNT], header[GROUP] * header[PIXELS]
+    return panels * (header[ROWS] + SPARE_ROWS) * WIDE, panels * pixels * WIDE
 
 
 # --- blocks --------------------------------------------------------------------------------------------------
@@ -160,8 +165,9 @@ def block_plan(g: Geometry) -> np.ndarray:
     groups = max(-(-FEWEST_JOBS // jobs), -(-int(h[PANEL_COUNT]) // BLOCK_PANELS))
     h[PANEL_GROUPS] = min(int(h[PANEL_COUNT]), groups)
     h[TAP_TABLE] = tables.add(_tap_rows(tables, g))
+    h[BLOCK_OUTPUTS] = -(-int(h[PANEL_COUNT]) // int(h[PANEL_GROUPS])) * WIDE
     step = np.arange(STEP_PIXELS)
-    h[STEP_TABLE] = tables.add(np.stack([step * h[BLOCK_INNER], step * WIDE], axis=1))
+    h[STEP_TABLE] = tables.add(np.stack([step * h[BLOCK_INNER], step * h[BLOCK_OUTPUTS]], axis=1))
     h[ENTRY_ROWS] = tables.add(np.arange(h[BLOCK_INNER]))
     h[TILE_ROWS] = tables.add(np.arange(WIDE_ROWS) * WIDE)
     h[OUT_ROWS] = tables.add(np.arange(WIDE_ROWS) * h[OUTPUTS])
@@ -183,7 +189,6 @@ def _tap_rows(tables: Tables, g: Geometry) -> list[list[int]]:
     return rows
 
 
-def block_floats(plan: np.ndarray) -> int:
+def block_floats(header: list[int]) -> int:
     """Floats of one thread's packed sources and gradients."""
-    panels = -(-int(plan[PANEL_COUNT]) // int(plan[PANEL_GROUPS]))
-    return STEP_PIXELS * (int(plan[BLOCK_INNER]) + panels * WIDE)
+    return STEP_PIXELS * (header[BLOCK_INNER] + header[BLOCK_OUTPUTS])

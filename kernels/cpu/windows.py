@@ -49,3 +49,30 @@ def adaptive_shares(size: int, outputs: int) -> np.ndarray:
     """One over the number of pixels of each adaptive window of an axis, float32."""
     start, stop, _ = adaptive(size, outputs)
     return (1.0 / (stop - start)).astype(np.float32)
+
+
+@functools.lru_cache(maxsize=512)
+def fixed_places(
+    size: Pair, output_size: Pair, kernel: Pair, stride: Pair, padding: Pair
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels as flat indices into an image: of each tap relative to its window, and of each window's origin.
+
+    An origin in the padding may be negative, but the winner of a window lies in the image.
+
+    Raises
+    ------
+    ValueError
+        If a window has no pixel of the image, and thus no winner.
+    """
+    tables = [fixed(*axis) for axis in zip(size, output_size, kernel, stride, padding, strict=True)]
+    if any((start >= stop).any() for start, stop, _ in tables):
+        raise ValueError(f"a window of the pool lies outside the image: {size} to {output_size}, padding {padding}")
+    rows, columns = (origin for _, _, origin in tables)
+    taps = np.arange(kernel[0])[:, None] * size[1] + np.arange(kernel[1])
+    return taps.ravel(), (rows[:, None] * size[1] + columns).ravel()
+
+
+@functools.lru_cache(maxsize=64)
+def adaptive_places(size: Pair, output_size: Pair) -> tuple[np.ndarray, np.ndarray]:
+    """The same for adaptive windows, whose taps are counted from the image's first pixel."""
+    return np.arange(size[0] * size[1]), np.zeros(output_size[0] * output_size[1], np.int64)

@@ -1,0 +1,278 @@
+"""Losses: how wrong an output is, and the gradient of that.
+
+A loss is immutable data. Bound to the output array of a plan it becomes a :class:`BoundLoss`, which owns the work
+arrays and is called once a step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from nnvis.device import Device
+from nnvis.errors import ConfigError, DataError, ShapeError, UnknownNameError
+
+LOSSES: dict[str, type[Loss]] = {}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Base of all losses. What is reported is the mean over the batch, without the optimiser's penalties."""
+
+    name: ClassVar[str] = ""
+    #: Where the classes are: "argmax" of the outputs, "threshold" (an output above 0 says yes), or "none".
+    decision: ClassVar[str] = "none"
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        if cls.name:
+            LOSSES[cls.name] = cls
+
+    def check_output(self, shape: tuple[int, ...]) -> None:
+        """Raise ShapeError unless a network with this output shape (of one example) can be trained with the loss."""
+
+    def check_targets(self, targets: Any, shape: tuple[int, ...]) -> np.ndarray:
+        """`targets` as an array that fits outputs of this `shape` (N, ...); DataError if they cannot.
+
+        Returns
+        -------
+        ndarray
+            int64 (N,) for class numbers, else numbers of the outputs' shape.
+        """
+        raise NotImplementedError
+
+    def bind(self, device: Device, output: np.ndarray, gradient: np.ndarray | None = None) -> BoundLoss:
+        """The loss of what will lie in `output` (N, ...); calling it writes into `gradient`, if given."""
+        return BoundLoss(self, device, output, gradient)
+
+    def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        """Work arrays."""
+        return {}
+
+    def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
+        """Fill ``at.losses``."""
+        raise NotImplementedError
+
+    def backward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
+        """Fill ``at.gradient``, the gradient of the mean of ``at.losses``."""
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """As plain JSON values; :func:`loss_from_config` reads them back."""
+        return {"name": self.name, **dataclasses.asdict(self)}
+
+
+class BoundLoss:
+    """A loss with its arrays.
+
+    Attributes
+    ----------
+    output, gradient : ndarray, (N, ...)
+    losses : ndarray, (N,)
+        Loss of each example, after a call.
+    """
+
+    def __init__(self, loss: Loss, device: Device, output: np.ndarray, gradient: np.ndarray | None):
+        self.loss, self.output, self.gradient = loss, output, gradient
+        self._kernels = device.kernels
+        self.losses = np.zeros(len(output), device.dtype)
+        self.work = loss.work(output)
+
+    def __call__(self, targets: Any) -> float:
+        """Mean loss for these targets (N,) or (N, ...)."""
+        checked = self.loss.check_targets(targets, self.output.shape)
+        self.loss.forward(self._kernels, self, checked)
+        if self.gradient is not None:
+            self.loss.backward(self._kernels, self, checked)
+        return float(self.losses.sum(dtype=np.float64)) / self.losses.size
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """Softmax cross-entropy between scores (N, K) and class numbers (N,): ``-log softmax(scores)[label]``.
+
+    Parameters
+    ----------
+    label_smoothing : float
+        The target is ``1 - label_smoothing`` on the label plus ``label_smoothing / K`` on every class.
+
+    Notes
+    -----
+    Goodfellow et al., "Deep Learning", section 6.2.2.3; smoothing: Szegedy et al., "Rethinking the Inception
+    Architecture", 2016, section 7.
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+    decision: ClassVar[str] = "argmax"
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(
+                f"label_smoothing must be from 0 up to, but not including, 1, not {self.label_smoothing!r}."
+            )
+
+    def check_output(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 1:
+            raise ShapeError(
+                f"The cross-entropy needs one score per class, but the network's output has shape {shape}; "
+                "end it with Flatten or GlobalAvgPool2d and Linear."
+            )
+        if shape == (1,):
+            raise ShapeError(
+                "The cross-entropy needs at least 2 outputs, but the network has 1; use the loss 'bce' for a yes or no."
+            )
+
+    def check_targets(self, targets: Any, shape: tuple[int, ...]) -> np.ndarray:
+        labels, (count, classes) = np.asarray(targets), shape
+        if labels.shape != (count,) or labels.dtype.kind not in "iu":
+            raise DataError(
+                f"The cross-entropy needs {count} class numbers (whole numbers, one per example), but the labels "
+                f"have shape {labels.shape} and type {labels.dtype}."
+            )
+        labels = np.ascontiguousarray(labels, np.int64)
+        if labels.view(np.uint64).max() >= classes:  # as unsigned, a negative number is a huge one
+            at = int(np.flatnonzero((labels < 0) | (labels >= classes))[0])
+            raise DataError(
+                f"The label at position {at} of the batch is {labels[at]}, but {classes} classes are numbered "
+                f"0 to {classes - 1}."
+            )
+        return labels
+
+    def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        return {"probs": np.zeros_like(output)}
+
+    def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
+        kernels.softmax_cross_entropy_forward(at.output, targets, at.work["probs"], at.losses, self.label_smoothing)
+
+    def backward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
+        scale = 1.0 / at.losses.size
+        kernels.softmax_cross_entropy_backward(at.work["probs"], targets, at.gradient, self.label_smoothing, scale)
+
+
+@dataclass(frozen=True)
+class _Elementwise(Loss):
+    """Base of the losses that compare each output with a target of its own and average over them."""
+
+    #: What the kernels are called: ``<function>_forward`` and ``<function>_backward``.
+    function: ClassVar[str] = ""
+
+    def check_targets(self, targets: Any, shape: tuple[int, ...]) -> np.ndarray:
+        array = np.asarray(targets)
+        if array.dtype.kind not in "biuf":
+            raise DataError(f"The loss {self.name!r} needs numbers as targets, not values of type {array.dtype}.")
+        one_each = shape[1:] == (1,) and array.shape == shape[:1]
+        if array.shape != shape and not one_each:
+            hint = "; for class numbers use the loss 'cross_entropy'" if array.shape == shape[:1] else ""
+            raise DataError(
+                f"The loss {self.name!r} needs a target for each output, of shape {shape}, but the targets have shape "
+                f"{array.shape}{hint}."
+            )
+        return array.reshape(shape)
+
+    def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
+        return {"targets": np.zeros_like(output)}
+
+    def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
+        np.copyto(at.work["targets"], targets, casting="unsafe")
+        getattr(kernels, f"{self.function}_forward")(_rows(at.output), _rows(at.work["targets"]), at.losses)
+
+    def backward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
+        gradient = at.gradient
+        assert gradient is not None
+        arrays = _rows(at.output), _rows(at.work["targets"]), _rows(gradient)
+        getattr(kernels, f"{self.function}_backward")(*arrays, 1.0 / at.output.size)
+
+
+@dataclass(frozen=True)
+class BCEWithLogits(_Elementwise):
+    """Binary cross-entropy between scores and yes-or-no targets: ``log(1 + exp(x)) - t x``, mean over the outputs.
+
+    Scores are (N, K) with targets (N, K) in [0, 1], or (N, 1) with targets (N,). Goodfellow et al., "Deep Learning",
+    section 6.2.2.2.
+    """
+
+    name: ClassVar[str] = "bce"
+    decision: ClassVar[str] = "threshold"
+    function: ClassVar[str] = "bce_with_logits"
+
+    def check_targets(self, targets: Any, shape: tuple[int, ...]) -> np.ndarray:
+        array = super().check_targets(targets, shape)
+        low, high = array.min(), array.max()
+        if not (low >= 0 and high <= 1):
+            wrong = high if low >= 0 else low
+            raise DataError(f"The loss 'bce' needs targets from 0 to 1, but finds {wrong}.")
+        return array
+
+
+@dataclass(frozen=True)
+class MSE(_Elementwise):
+    """Mean squared error ``(y - t)**2`` between outputs and targets of the same shape, or (N, 1) and (N,)."""
+
+    name: ClassVar[str] = "mse"
+    function: ClassVar[str] = "mse"
+
+
+def _rows(array: np.ndarray) -> np.ndarray:
+    return array if array.ndim == 2 else array.reshape(len(array), -1)
+
+
+# --- by name ------------------------------------------------------------------------------------------------
+
+
+def loss(name: str | Loss, **options: Any) -> Loss:
+    """The loss called `name` ("cross_entropy", "bce", "mse"); a Loss is returned as it is.
+
+    Parameters
+    ----------
+    name : str or Loss
+    **options
+        Its fields, such as ``label_smoothing=0.1``.
+    """
+    if isinstance(name, Loss):
+        return name
+    return loss_from_config({"name": name, **options})
+
+
+def loss_from_config(config: dict[str, Any]) -> Loss:
+    """The loss whose :meth:`Loss.config` this is."""
+    options = dict(config)
+    name = options.pop("name", None)
+    known = list(LOSSES)
+    if name not in known:
+        close = difflib.get_close_matches(str(name), known, n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(known)}."
+        raise UnknownNameError(f"There is no loss {name!r}; {hint}")
+    try:
+        return LOSSES[name](**options)
+    except TypeError:
+        raise ConfigError(f"The loss {name!r} has no option {next(iter(options))!r}.") from None
+
+
+def probabilities(output: np.ndarray, decision: str) -> np.ndarray:
+    """Outputs as probabilities: softmax for "argmax", the logistic function for "threshold", unchanged for "none".
+
+    Parameters
+    ----------
+    output : ndarray, (N, ...)
+    decision : str
+        As in :attr:`Loss.decision`.
+    """
+    if decision == "none":
+        return output
+    values = output.astype(np.float64)
+    if decision == "threshold":
+        return (0.5 * (1.0 + np.tanh(0.5 * values))).astype(output.dtype)
+    exponentials = np.exp(values - values.max(axis=-1, keepdims=True))
+    return (exponentials / exponentials.sum(axis=-1, keepdims=True)).astype(output.dtype)
+
+
+def describe_loss(value: float) -> str:
+    """A loss as text: ``nan``, ``infinite`` or the number."""
+    return "NaN" if math.isnan(value) else "infinite" if math.isinf(value) else f"{value:.4g}"

@@ -1,0 +1,205 @@
+"""The fast convolutions against the textbook ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import cpu, reference
+from kernels.cpu.conv_plan import convolution, forward_classes
+from tests.kernels.guarded import Guarded, assert_matches
+
+
+@dataclass(frozen=True)
+class Case:
+    """One convolution: images, input (H, W, C), outputs, and the geometry."""
+
+    images: int
+    input: tuple[int, int, int]
+    outputs: int
+    kernel: tuple[int, int] = (3, 3)
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+
+    @property
+    def geometry(self):
+        return self.stride, self.padding, self.dilation, self.groups
+
+    @property
+    def x_shape(self):
+        return (self.images, *self.input)
+
+    @property
+    def w_shape(self):
+        return (*self.kernel, self.input[2] // self.groups, self.outputs)
+
+    @property
+    def y_shape(self):
+        sizes = [
+            (size + 2 * p - d * (k - 1) - 1) // s + 1
+            for size, k, s, p, d in zip(
+                self.input[:2], self.kernel, self.stride, self.padding, self.dilation, strict=True
+            )
+        ]
+        return (self.images, *sizes, self.outputs)
+
+
+#: Every way through the kernels: whole and partial tiles, wide and narrow panels, parts of long sums, many images in
+#: a job and one image in many jobs, phases of strides, both ways to sum weight gradients, and layers of real networks.
+CASES = {
+    "one panel": Case(5, (8, 8, 16), 16),
+    "batch of one": Case(1, (17, 23, 24), 40),
+    "one pixel": Case(3, (1, 1, 16), 16),
+    "first layer": Case(3, (32, 32, 3), 16),
+    "lenet first": Case(9, (28, 28, 1), 6, (5, 5), padding=(2, 2)),
+    "lenet second": Case(9, (14, 14, 6), 16, (5, 5), padding=(0, 0)),
+    "stem 7x7": Case(2, (61, 60, 3), 64, (7, 7), (2, 2), (3, 3)),
+    "stride two": Case(9, (16, 16, 16), 32, stride=(2, 2)),
+    "pointwise": Case(4, (9, 9, 64), 130, (1, 1), padding=(0, 0)),
+    "pointwise, strided": Case(4, (9, 9, 32), 64, (1, 1), (2, 2), (0, 0)),
+    "pointwise, padded": Case(2, (5, 5, 10), 10, (1, 1), padding=(1, 1)),
+    "long sums": Case(13, (4, 4, 256), 130),
+    "large weights, tiny images": Case(70, (2, 2, 200), 256),
+    "large image": Case(1, (90, 110, 16), 24),
+    "padding beyond the kernel": Case(2, (5, 6, 10), 8, padding=(4, 5)),
+    "padding only, for whole rows": Case(2, (3, 3, 64), 40, padding=(5, 5)),
+    "window as large as the image": Case(6, (5, 5, 16), 120, (5, 5), padding=(0, 0)),
+    "stride beyond the kernel": Case(2, (13, 11, 6), 10, (2, 2), (3, 4), (0, 1)),
+    "dilated": Case(2, (14, 13, 17), 33, padding=(2, 3), dilation=(2, 3)),
+    "dilated and strided": Case(2, (14, 13, 8), 16, stride=(2, 3), padding=(2, 3), dilation=(3, 2)),
+    "grouped": Case(3, (9, 7, 32), 64, groups=4),
+    "many small groups": Case(2, (8, 8, 24), 24, groups=8),
+    "groups of one input": Case(2, (8, 8, 6), 12, groups=6),
+    "depthwise": Case(3, (9, 9, 32), 32, groups=32),
+    "depthwise, strided": Case(3, (12, 9, 24), 24, stride=(2, 2), groups=24),
+    "depthwise, odd channels": Case(2, (7, 6, 130), 130, groups=130),
+    "depthwise, few channels": Case(2, (7, 6, 3), 3, groups=3),
+    "depthwise 5x5": Case(2, (9, 11, 40), 40, (5, 5), (1, 2), (2, 2), groups=40),
+    "depthwise, dilated": Case(1, (9, 11, 10), 10, padding=(2, 2), dilation=(2, 2), groups=10),
+    "depthwise, large": Case(1, (70, 80, 16), 16, groups=16),
+}
+
+
+def arrays(case: Case, seed: int = 0):
+    """x, w, b and dy of the case."""
+    random = np.random.default_rng(seed)
+    shapes = case.x_shape, case.w_shape, (case.outputs,), case.y_shape
+    return [random.standard_normal(shape).astype(np.float32) for shape in shapes]
+
+
+def check(case: Case, with_bias: bool = True, seed: int = 0):
+    """Forward and both gradients agree with the textbook, and nothing outside of the arrays is used."""
+    x, w, b, dy = (Guarded(values) for values in arrays(case, seed))
+    bias = b.array if with_bias else None
+    y, expected = Guarded.unwritten(case.y_shape), np.empty(case.y_shape)
+    cpu.conv2d_forward(x.array, w.array, bias, y.array, *case.geometry)
+    reference.conv2d_forward(x.array, w.array, bias, expected, *case.geometry)
+    assert_matches(y, expected)
+
+    dx, expected = Guarded.unwritten(case.x_shape), np.empty(case.x_shape)
+    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry)
+    reference.conv2d_backward_data(dy.array, w.array, expected, *case.geometry)
+    assert_matches(dx, expected)
+
+    dw, expected = Guarded.unwritten(case.w_shape), np.empty(case.w_shape)
+    db, expected_db = Guarded.unwritten(case.outputs), np.empty(case.outputs)
+    ours, theirs = (db.array, expected_db) if with_bias else (None, None)
+    cpu.conv2d_backward_weights(x.array, dy.array, dw.array, ours, *case.geometry)
+    reference.conv2d_backward_weights(x.array, dy.array, expected, theirs, *case.geometry)
+    assert_matches(dw, expected)
+    if with_bias:
+        assert_matches(db, expected_db)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_agrees_with_the_textbook(name):
+    check(CASES[name])
+
+
+@pytest.mark.parametrize("name", ["one panel", "large weights, tiny images", "depthwise", "grouped"])
+def test_works_without_bias(name):
+    check(CASES[name], with_bias=False)
+
+
+def pairs(*values):
+    return st.tuples(st.sampled_from(values), st.sampled_from(values))
+
+
+@st.composite
+def cases(draw):
+    groups = draw(st.sampled_from([1, 1, 1, 2, 3]))
+    inputs = groups * draw(st.sampled_from([1, 3, 6, 10, 24, 65]))
+    outputs = groups * draw(st.sampled_from([1, 6, 8, 10, 17, 24, 40]))
+    if draw(st.integers(0, 3)) == 0:
+        groups = inputs = outputs = draw(st.sampled_from([3, 8, 10, 24, 35, 130]))
+    kernel, dilation = draw(pairs(1, 2, 3, 3, 4, 5)), draw(pairs(1, 1, 2, 3))
+    padding = draw(pairs(0, 1, 1, 2, 3, 5))
+    smallest = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding, strict=True)]
+    size = [least + draw(st.integers(0, 9)) for least in smallest]
+    images, stride = draw(st.sampled_from([1, 2, 3, 9])), draw(pairs(1, 1, 2, 3))
+    return Case(images, (*size, inputs), outputs, kernel, stride, padding, dilation, groups)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases(), st.booleans())
+def test_agrees_with_the_textbook_for_any_geometry(case, with_bias):
+    check(case, with_bias)
+
+
+def gradients_and_output(case: Case):
+    """Every result of a case, as bytes."""
+    x, w, b, dy = arrays(case)
+    y, dx, dw, db = (np.empty_like(each) for each in (dy, x, w, b))
+    cpu.conv2d_forward(x, w, b, y, *case.geometry)
+    cpu.conv2d_backward_data(dy, w, dx, *case.geometry)
+    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry)
+    return [each.tobytes() for each in (y, dx, dw, db)]
+
+
+@pytest.mark.parametrize("name", ["first layer", "stride two", "long sums", "grouped", "depthwise, large"])
+def test_has_the_same_bits_on_one_thread_and_on_all(name):
+    together = gradients_and_output(CASES[name])
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        assert gradients_and_output(CASES[name]) == together
+    finally:
+        numba.set_num_threads(threads)
+
+
+def test_an_empty_batch_gives_zero_weight_gradients():
+    case = Case(0, (8, 8, 16), 16)
+    x, _, b, dy = arrays(case)
+    dw, db = np.ones(case.w_shape, np.float32), np.ones_like(b)
+    cpu.conv2d_forward(x, dw, b, np.empty_like(dy), *case.geometry)
+    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry)
+    assert not dw.any()
+    assert not db.any()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_not_a_number_and_infinity_survive(value):
+    case = CASES["one panel"]
+    x, w, b, _ = arrays(case)
+    y = np.empty(case.y_shape, np.float32)
+    x[1, 3, 4, 5] = value
+    cpu.conv2d_forward(x, w, b, y, *case.geometry)
+    assert not np.isfinite(y[1, 2:5, 3:6]).any()
+    assert np.isfinite(y[0]).all()
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases())
+def test_pixel_classes_hold_every_output_pixel_once(case):
+    shapes = case.x_shape, case.y_shape, case.kernel
+    geometry = convolution(*shapes, case.stride, case.padding, case.dilation, case.groups)
+    pixels = geometry.output[0] * geometry.output[1]
+    found = np.concatenate([each.targets for each in forward_classes(geometry)])
+    np.testing.assert_array_equal(np.sort(found), np.arange(pixels))

@@ -1,0 +1,99 @@
+"""The fast matrix products and linear layers against the textbook ones."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels import cpu, reference
+from tests.kernels.guarded import Guarded, assert_matches
+
+#: (M, K, N): edges of tiles and panels, sums in several parts, one row, one column, and layers of real networks.
+SHAPES = [
+    (1, 1, 1),
+    (1, 300, 40),
+    (6, 16, 16),
+    (7, 33, 17),
+    (64, 784, 10),
+    (64, 100, 256),
+    (200, 64, 130),
+    (5, 1100, 24),
+    (300, 1, 8),
+    (1030, 20, 33),
+]
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def check_product(rows, inner, columns, transpose_a, transpose_b):
+    a = Guarded(random(*((inner, rows) if transpose_a else (rows, inner))))
+    b = Guarded(random(*((columns, inner) if transpose_b else (inner, columns)), seed=1))
+    c, expected = Guarded.unwritten((rows, columns)), np.empty((rows, columns))
+    cpu.matmul(a.array, b.array, c.array, transpose_a, transpose_b)
+    reference.matmul(a.array, b.array, expected, transpose_a, transpose_b)
+    assert_matches(c, expected)
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_product_agrees_with_the_textbook(shape, transpose_a, transpose_b):
+    check_product(*shape, transpose_a, transpose_b)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(1, 150), st.integers(1, 150), st.integers(1, 70), st.booleans(), st.booleans())
+def test_product_agrees_with_the_textbook_for_any_shape(rows, inner, columns, transpose_a, transpose_b):
+    check_product(rows, inner, columns, transpose_a, transpose_b)
+
+
+def test_product_over_nothing_is_zero():
+    c = np.ones((3, 4), np.float32)
+    cpu.matmul(random(3, 0), random(0, 4), c, False, False)
+    assert not c.any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_linear_layer_agrees_with_the_textbook(shape, with_bias):
+    rows, inputs, outputs = shape
+    x, w = Guarded(random(rows, inputs)), Guarded(random(inputs, outputs, seed=1))
+    b, dy = Guarded(random(outputs, seed=2)), Guarded(random(rows, outputs, seed=3))
+    y, expected = Guarded.unwritten((rows, outputs)), np.empty((rows, outputs))
+    cpu.linear_forward(x.array, w.array, b.array if with_bias else None, y.array)
+    reference.linear_forward(x.array, w.array, b.array if with_bias else None, expected)
+    assert_matches(y, expected)
+
+    dx, expected = Guarded.unwritten((rows, inputs)), np.empty((rows, inputs))
+    cpu.linear_backward_data(dy.array, w.array, dx.array)
+    reference.linear_backward_data(dy.array, w.array, expected)
+    assert_matches(dx, expected)
+
+    dw, expected = Guarded.unwritten((inputs, outputs)), np.empty((inputs, outputs))
+    db, expected_db = Guarded.unwritten(outputs), np.empty(outputs)
+    ours, theirs = (db.array, expected_db) if with_bias else (None, None)
+    cpu.linear_backward_weights(x.array, dy.array, dw.array, ours)
+    reference.linear_backward_weights(x.array, dy.array, expected, theirs)
+    assert_matches(dw, expected)
+    if with_bias:
+        assert_matches(db, expected_db)
+
+
+@pytest.mark.parametrize("transpose_a", [False, True])
+@pytest.mark.parametrize("transpose_b", [False, True])
+def test_product_has_the_same_bits_on_one_thread_and_on_all(transpose_a, transpose_b):
+    a, b, c = random(300, 300), random(300, 300, seed=1), np.empty((300, 300), np.float32)
+    cpu.matmul(a, b, c, transpose_a, transpose_b)
+    together = c.tobytes()
+    threads = numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        cpu.matmul(a, b, c, transpose_a, transpose_b)
+    finally:
+        numba.set_num_threads(threads)
+    assert c.tobytes() == together
