@@ -285,8 +285,8 @@ class Updater:
         views = {f"{kind}/{name}": view for kind, name, view in self._named()}
         if set(state) != set(views) | {"step"}:
             raise CheckpointError(
-                f"The saved optimiser state ({_kinds(state)}) does not fit {self.optimizer.name} ({_kinds(views)}) with "
-                f"these parameters; go on with the optimiser that it was saved from."
+                f"The saved optimiser state ({_kinds(state)}) does not fit {self.optimizer.name} ({_kinds(views)}) "
+                "with these parameters; go on with the optimiser that it was saved from."
             )
         for name, view in views.items():
             if np.shape(state[name]) != view.shape:

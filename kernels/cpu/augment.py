@@ -11,77 +11,79 @@ import numpy as np
 
 from kernels.cpu import simd
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.simd import address, fma, load, store
+from kernels.cpu.simd import address, fma, load
+from kernels.cpu.tails import read_bytes, write
 
 # The bytes may be read-only, as those of a memory-mapped file are.
-_BYTES = "Array(uint8, {}, 'C', readonly=True)"
+_BYTES = "Array(uint8, 4, 'C', readonly=True)"
 
 
 @inner
-def _forward_run(source, target, scale, offset):
+def _forward_run(source, target, size, scale, offset):
     """``target = source scale + offset`` for a run of pixels; the coefficients repeat with their length."""
-    period, size = scale.size, source.size
-    x, y, k = address(source), address(target), 0
-    whole = size - size % 8
-    for i in range(0, whole, 8):
-        v = fma(simd.load_bytes(x + i), load(address(scale) + 4 * k), load(address(offset) + 4 * k))
-        store(y + 4 * i, v)
-        k = k + 8 if k + 8 < period else 0
-    for i in range(whole, size):
-        target[i] = np.float32(source[i]) * scale[k + i - whole] + offset[k + i - whole]
+    k, end = 0, 4 * scale.size
+    for i in range(0, size, 8):
+        value = read_bytes(source + i, size - i)
+        write(target + 4 * i, fma(value, load(address(scale) + k), load(address(offset) + k)), size - i)
+        k = k + 32 if k + 32 < end else 0
 
 
 @inner
-def _mirrored_run(source, target, scale, offset, channels):
-    """The same with the pixels in reverse order."""
-    last = target.size - channels
-    for i in range(0, source.size, channels):
-        for c in range(channels):
-            target[last - i + c] = np.float32(source[i + c]) * scale[c] + offset[c]
+def _mirrored_run(source, target, size, scale, offset, channels):
+    """The same with the pixels in reverse order. A vector that reaches into the next pixel is mended there."""
+    source += size - channels
+    for i in range(0, size, channels):
+        for c in range(0, channels, 8):
+            value = read_bytes(source - i + c, channels - c)
+            value = fma(value, load(address(scale) + 4 * c), load(address(offset) + 4 * c))
+            write(target + 4 * (i + c), value, 8 if size - i - c >= 8 else channels - c)
 
 
 @inner
-def _black_run(target, offset, channels):
-    for i in range(0, target.size, channels):
-        for c in range(channels):
-            target[i + c] = offset[c]
+def _black_run(target, size, offset):
+    k, end = 0, 4 * offset.size
+    for i in range(0, size, 8):
+        write(target + 4 * i, load(address(offset) + k), size - i)
+        k = k + 32 if k + 32 < end else 0
 
 
 @inner
-def _crop_row(source, target, scale, offset, shift, mirrored, channels):
-    """One row of pixels: those of `source` from `shift` floats on, black where there are none."""
-    first, stop = max(0, -shift), min(target.size, target.size - shift)
+def _crop_row(source, target, size, scale, offset, shift, mirrored, channels):
+    """One row of `size` bytes: those of `source` from `shift` bytes on, black where there are none."""
+    first, stop = max(0, -shift), max(0, min(size, size - shift))
     if first >= stop:
-        _black_run(target, offset, channels)
-        return
-    seen = source[first + shift : stop + shift]
+        first, stop = 0, 0
+    seen = source + first + shift
     if mirrored:
-        first, stop = target.size - stop, target.size - first
-        _mirrored_run(seen, target[first:stop], scale, offset, channels)
+        first, stop = size - stop, size - first
+        _mirrored_run(seen, target + 4 * first, stop - first, scale, offset, channels)
     else:
-        _forward_run(seen, target[first:stop], scale, offset)
-    _black_run(target[:first], offset, channels)
-    _black_run(target[stop:], offset, channels)
+        _forward_run(seen, target + 4 * first, stop - first, scale, offset)
+    _black_run(target, first, offset)
+    _black_run(target + 4 * stop, size - stop, offset)
 
 
 @kernel(
-    f"i8({_BYTES.format(3)}, i8[::1], f4[:,:,::1], f4[::1], f4[::1], i8[:,::1], b1[::1], i8)",
+    f"i8({_BYTES}, i8[::1], f4[:,:,:,::1], f4[::1], f4[::1], i8[:,::1], b1[::1])",
     parallel=False,
 )
-def gather_images_kernel(images, index, y, scale, offset, shift, flip, channels):
-    """Rows are runs of W * C numbers. Does nothing if an image does not exist, but tells which, counted from 1."""
+def gather_images_kernel(images, index, y, scale, offset, shift, flip):
+    """Does nothing if an image does not exist, but tells which, counted from 1."""
     for n in range(index.size):
         if index[n] < 0 or index[n] >= images.shape[0]:
             return n + 1
-    height = y.shape[1]
+    height, run, channels = y.shape[1], y.shape[2] * y.shape[3], y.shape[3]
     for n in range(index.size):
+        source, target = address(images) + index[n] * height * run, address(y) + 4 * n * height * run
+        if shift[n, 0] == 0 and shift[n, 1] == 0 and not flip[n]:
+            _forward_run(source, target, height * run, scale, offset)
+            continue
         for h in range(height):
-            row = h + shift[n, 0]
+            row, place = h + shift[n, 0], target + 4 * h * run
             if 0 <= row < height:
-                source, columns = images[index[n], row], shift[n, 1] * channels
-                _crop_row(source, y[n, h], scale, offset, columns, flip[n], channels)
+                _crop_row(source + row * run, place, run, scale, offset, shift[n, 1] * channels, flip[n], channels)
             else:
-                _black_run(y[n, h], offset, channels)
+                _black_run(place, run, offset)
     return 0
 
 
@@ -118,12 +120,10 @@ def gather_images(
         If an index is not an image, or the arrays do not fit each other.
     """
     _check(images, index, y, shift, flip)
-    size, channels = y.shape[0], y.shape[3]
-    repeat = math.lcm(channels, simd.LANES) // channels
+    repeat = math.lcm(y.shape[3], simd.LANES) // y.shape[3]
     scale = np.tile((inv_std / 255.0).astype(np.float32), repeat)
     offset = np.tile((-mean.astype(np.float64) * inv_std).astype(np.float32), repeat)
-    rows = images.reshape(*images.shape[:2], -1), y.reshape(size, y.shape[1], -1)
-    wrong = gather_images_kernel(rows[0], index, rows[1], scale, offset, shift, flip, channels)
+    wrong = gather_images_kernel(images, index, y, scale, offset, shift, flip)
     if wrong:
         raise ValueError(f"image {index[int(wrong) - 1]} does not lie in 0 ... {len(images) - 1}")
 

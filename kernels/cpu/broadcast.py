@@ -11,11 +11,13 @@ import numpy as np
 from kernels.cpu import simd
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_jobs
-from kernels.cpu.simd import address, lane_sum, load_scalar, splat, store_scalar
+from kernels.cpu.simd import address, lane_total, load_scalar, splat, store_scalar
 from kernels.cpu.tails import read, write
 
 AXES = 4
 _REDUCTION_JOBS = 16
+# Rows that are summed in one go.
+_TILE = 64
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
@@ -76,9 +78,9 @@ def _strides(groups: list, count: int) -> list[tuple[int, ...]]:
 
 
 @inner
-def _offset(strides, i, j, k):
-    """Bytes from the start of an array to its row (i, j, k)."""
-    return 4 * (i * strides[0] + j * strides[1] + k * strides[2])
+def _offset(strides, i, j):
+    """Bytes from the start of an array to its part (i, j)."""
+    return 4 * (i * strides[0] + j * strides[1])
 
 
 @inner
@@ -101,16 +103,17 @@ def _binary_job(function):
 
     @inner
     def body(a, b, y, sizes, a_strides, b_strides, jobs, job):
-        step, row = sizes[3], sizes[0] * job // jobs * sizes[1] * sizes[2]
+        width = sizes[3]
+        y += 4 * (sizes[0] * job // jobs) * sizes[1] * sizes[2] * width
         for i in range(sizes[0] * job // jobs, sizes[0] * (job + 1) // jobs):
             for j in range(sizes[1]):
-                for k in range(sizes[2]):
-                    first, second = a + _offset(a_strides, i, j, k), b + _offset(b_strides, i, j, k)
-                    for n in range(0, step, 8):
-                        u = _operand(first, a_strides[3], n, step - n)
-                        v = _operand(second, b_strides[3], n, step - n)
-                        write(y + 4 * (row * step + n), function(u, v), step - n)
-                    row += 1
+                first, second = a + _offset(a_strides, i, j), b + _offset(b_strides, i, j)
+                for _ in range(sizes[2]):
+                    for n in range(0, width, 8):
+                        u = _operand(first, a_strides[3], n, width - n)
+                        v = _operand(second, b_strides[3], n, width - n)
+                        write(y + 4 * n, function(u, v), width - n)
+                    first, second, y = first + 4 * a_strides[2], second + 4 * b_strides[2], y + 4 * width
 
     return body
 
@@ -144,33 +147,40 @@ def broadcast_multiply_kernel(a, b, y, sizes, a_strides, b_strides):
 
 
 @inner
-def _accumulate_row(dy, other, other_step, out, out_step, width):
-    """Add ``dy * other`` of one row to a row of `out`, or its sum to one element."""
-    if out_step == 0:
-        for start in range(0, width, CHUNK):
-            total, stop = splat(_ZERO), min(width, start + CHUNK)
-            for n in range(start, stop, 8):
-                factor = _operand(other, other_step, n, stop - n)
-                total = simd.fma(read(dy + 4 * n, stop - n), factor, total)
-            store_scalar(out, load_scalar(out) + lane_sum(total))
-    else:
-        for n in range(0, width, 8):
-            factor = _operand(other, other_step, n, width - n)
-            total = read(out + 4 * n, width - n)
-            write(out + 4 * n, simd.fma(read(dy + 4 * n, width - n), factor, total), width - n)
+def _add_rows(dy, other, out, rows, width, stride, step, out_step):
+    """Add ``dy * other`` of some rows to one row of `out`, or to one element of it."""
+    for start in range(0, width, CHUNK):
+        whole = splat(_ZERO)
+        for n in range(start, min(width, start + CHUNK), 8):
+            total, place, factor = splat(_ZERO), dy + 4 * n, other
+            for _ in range(rows):
+                total = simd.fma(read(place, width - n), _operand(factor, step, n, width - n), total)
+                place, factor = place + 4 * width, factor + 4 * stride
+            if out_step == 0:
+                whole = simd.add(whole, total)
+            else:
+                write(out + 4 * n, simd.add(read(out + 4 * n, width - n), total), width - n)
+        if out_step == 0:
+            store_scalar(out, load_scalar(out) + lane_total(whole))
 
 
 @inner
 def _sum_job(dy, other, out, partial_size, sizes, strides, out_strides, jobs, job):
     """One block of the first axis, added to the job's own partial sums (or own part of the output)."""
-    width, row = sizes[3], sizes[0] * job // jobs * sizes[1] * sizes[2]
-    target = out + 4 * job * partial_size
-    for i in range(sizes[0] * job // jobs, sizes[0] * (job + 1) // jobs):
+    first, last = sizes[0] * job // jobs, sizes[0] * (job + 1) // jobs
+    axis, rows = 2, sizes[2]
+    if sizes[1] == 1 and sizes[2] == 1:  # only two axes: the rows of a block follow each other
+        axis, rows, last = 0, last - first, first + 1
+    width, stride, out_stride = sizes[3], strides[axis], out_strides[axis]
+    tile = _TILE if out_stride == 0 else 1
+    dy += 4 * first * sizes[1] * sizes[2] * width
+    for i in range(first, last):
         for j in range(sizes[1]):
-            for k in range(sizes[2]):
-                place, into = other + _offset(strides, i, j, k), target + _offset(out_strides, i, j, k)
-                _accumulate_row(dy + 4 * row * width, place, strides[3], into, out_strides[3], width)
-                row += 1
+            place, into = other + _offset(strides, i, j), out + 4 * job * partial_size + _offset(out_strides, i, j)
+            for k in range(0, rows, tile):
+                factor, target, count = place + 4 * k * stride, into + 4 * k * out_stride, min(tile, rows - k)
+                _add_rows(dy, factor, target, count, width, stride, strides[3], out_strides[3])
+                dy += 4 * count * width
 
 
 @kernel(

@@ -13,7 +13,7 @@ from kernels.cpu import scratch
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
-from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, pack_transposed
+from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, copy_rows, pack_transposed
 
 #: Per-thread scratch: sums of a tile that hangs over the edge, then the offsets of its pixels.
 _TILE_BYTES = NARROW_ROWS * ROW_BYTES
@@ -21,31 +21,38 @@ _SCRATCH_FLOATS = _TILE_BYTES // 4 + NARROW_ROWS
 
 
 @inner
+def _pack_rows(low, high, first, last, source, target, panel_bytes, plan):
+    """Pack the weight rows from `low` to `high` of one tap for the panels from `first` to `last`."""
+    inner_stride, lane_stride = entry(plan, ct.INNER_STRIDE), entry(plan, ct.LANE_STRIDE)
+    for panel in range(first, last):
+        at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
+        width = entry(plan, at + ct.PANEL_WIDTH)
+        values = source + 4 * (entry(plan, at + ct.PANEL_WEIGHT) + low * inner_stride)
+        rows = target + panel * panel_bytes + low * ROW_BYTES
+        if lane_stride == 1:
+            copy_rows(rows, WIDE, values, inner_stride, high - low, width)
+        else:
+            pack_transposed(values, high - low, lane_stride, width, rows)
+
+
+@inner
 def _pack(first, last, weights, bias, packed, plan):
     """Pack the panels from `first` to `last`: a row of first values (the bias), then rows of weights."""
     inner_rows, taps = entry(plan, ct.INNER), entry(plan, ct.TAPS)
     panel_bytes = (taps * inner_rows + 1) * ROW_BYTES
-    row_bytes, lane_stride = 4 * entry(plan, ct.INNER_STRIDE), entry(plan, ct.LANE_STRIDE)
     for panel in range(first, last):
         at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
         width, target = entry(plan, at + ct.PANEL_WIDTH), packed + panel * panel_bytes
         clear_floats(target, WIDE if width == WIDE else panel_bytes // 4)
         if bias:
             copy_floats(target, bias + 4 * entry(plan, at + ct.PANEL_TARGET), width)
+    step = entry(plan, ct.PACK_ROWS)
     for tap in range(taps):
         place = taps - 1 - tap if entry(plan, ct.REVERSED) else tap
         source = weights + 4 * tap * entry(plan, ct.TAP_STRIDE)
         target = packed + (1 + place * inner_rows) * ROW_BYTES
-        for i in range(inner_rows if lane_stride == 1 else 1):
-            for panel in range(first, last):
-                at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
-                width = entry(plan, at + ct.PANEL_WIDTH)
-                values = source + 4 * entry(plan, at + ct.PANEL_WEIGHT) + i * row_bytes
-                rows = target + panel * panel_bytes + i * ROW_BYTES
-                if lane_stride == 1:
-                    copy_floats(rows, values, width)
-                else:
-                    pack_transposed(values, inner_rows, lane_stride, width, rows)
+        for low in range(0, inner_rows, step):
+            _pack_rows(low, min(low + step, inner_rows), first, last, source, target, panel_bytes, plan)
 
 
 @inner

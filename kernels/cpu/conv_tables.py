@@ -34,6 +34,7 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE
     PANEL_GROUPS,
     PANEL_COUNT,
     PACK_JOBS,
+    PACK_ROWS,
     SERIAL,
     TAPS,
     INNER,
@@ -47,15 +48,15 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE
     CLASS_TABLE,
     TILE_ROWS,
     HEADER,
-) = range(22)
+) = range(23)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
 #: Columns of a row of the class table: pixel and target offsets, pixels in an image, first part, parts.
 CLASS_PIXELS, CLASS_TARGETS, CLASS_COUNT, CLASS_PARTS, CLASS_PART_COUNT, CLASS_FIELDS = range(6)
 
-#: A product of a pixel with this many weight rows at once keeps the rows of a panel in the first-level cache.
-PART_ROWS = 512
+#: Most weight rows in one sum: so much of a panel stays in the second-level cache.
+PART_ROWS = 1536
 #: Source and target pixels of one job should stay in the second-level cache.
 JOB_FLOATS = 48 * 1024
 MOST_PIXELS, FEWEST_PIXELS = 1536, 96
@@ -66,6 +67,8 @@ SERIAL_WORK = 300_000
 FEWEST_JOBS = 16
 #: Panels that are packed side by side, so that the rows of the weights are read in longer pieces.
 PACK_PANELS = 4
+#: Weight rows that are packed for one panel after the other: as many as a set of the first-level cache has ways.
+PACK_STEP = 8
 INT32_MAX = 2**31 - 1
 
 
@@ -137,6 +140,7 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     jobs = h[IMAGE_GROUPS] * h[SLICES]
     # where each panel has one job only, that job packs it
     h[PACK_JOBS] = 0 if jobs == 1 else -(-len(panels) // PACK_PANELS)
+    h[PACK_ROWS] = PACK_STEP if lane_stride == 1 else inner
     h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
     h[TILE_ROWS] = tables.add(np.arange(NARROW_ROWS) * WIDE)
     return tables.finish()

@@ -10,7 +10,7 @@ from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, outer_narrow, outer_wide
-from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats, gather_rows
+from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats, copy_rows, gather_rows
 
 _TILE_BYTES = WIDE_ROWS * ROW_BYTES
 
@@ -35,8 +35,7 @@ def _pack_gradients(dy, pixels, low, high, private, packed, plan):
         if width < WIDE:
             clear_floats(target, pixels * WIDE)
         if packed != dy:
-            for p in range(pixels):
-                copy_floats(target + p * ROW_BYTES, source + 4 * p * outputs, width)
+            copy_rows(target, WIDE, source, outputs, pixels, width)
         bias = private + ((panel + 1) * panel_rows - 1) * ROW_BYTES
         add_row_sums(bias, target + low * ROW_BYTES, high - low, WIDE, WIDE)
     return packed
@@ -76,7 +75,7 @@ def _chunk(chunk, part, x, dy, private, packed, plan):
             at = entry(plan, wt.CLASS_TABLE) + number * wt.CLASS_FIELDS
             members = count * entry(plan, at + wt.CLASS_SIZE)
             low, high = members * part // parts, members * (part + 1) // parts
-            steps = (high - low + wt.STEP_PIXELS - 1) // wt.STEP_PIXELS
+            steps = (high - low + entry(plan, wt.STEP) - 1) // entry(plan, wt.STEP)
             for step in range(steps):
                 begin, end = low + (high - low) * step // steps, low + (high - low) * (step + 1) // steps
                 pairs = plan + 4 * (entry(plan, at + wt.CLASS_PIXELS) + 2 * begin)
@@ -137,7 +136,7 @@ def _block_tiles(sources, channels, gradients, width, count, dw, more, tile, pla
 def _block_pixels(pairs, count, x, channels, dy, width, dw, more, scratch_row, plan):
     """Copy the channels and gradients of `count` pixels side by side and multiply them."""
     sources = scratch_row + _TILE_BYTES
-    gradients = sources + 4 * wt.STEP_PIXELS * entry(plan, wt.BLOCK_INNER)
+    gradients = sources + 4 * entry(plan, wt.STEP) * entry(plan, wt.BLOCK_INNER)
     gather_rows(sources, entry(plan, wt.BLOCK_INNER), x, pairs, count, channels)
     gather_rows(gradients, entry(plan, wt.BLOCK_OUTPUTS), dy, pairs + 4, count, width)
     for first in range(0, width, WIDE):
@@ -148,7 +147,7 @@ def _block_pixels(pairs, count, x, channels, dy, width, dw, more, scratch_row, p
 @inner
 def _block(tap, x, channels, dy, width, dw, scratch_row, plan):
     """One block of the weights: some source channels of one tap by some outputs, over all images."""
-    images, group = entry(plan, wt.IMAGES), entry(plan, wt.GROUP)
+    images, group, step = entry(plan, wt.IMAGES), entry(plan, wt.GROUP), entry(plan, wt.STEP)
     at = entry(plan, wt.TAP_TABLE) + tap * wt.TAP_FIELDS
     size, table = entry(plan, at + wt.TAP_SIZE), entry(plan, at + wt.TAP_PIXELS)
     for c in range(channels if size == 0 else 0):
@@ -158,8 +157,8 @@ def _block(tap, x, channels, dy, width, dw, scratch_row, plan):
         pixels = min(group, images - first) * size
         source = x + 4 * first * entry(plan, wt.SOURCE_IMAGE)
         gradients = dy + 4 * first * entry(plan, wt.GRADIENT_IMAGE)
-        for low in range(0, pixels, wt.STEP_PIXELS):
-            count, pairs = min(wt.STEP_PIXELS, pixels - low), plan + 4 * (table + 2 * low)
+        for low in range(0, pixels, step):
+            count, pairs = min(step, pixels - low), plan + 4 * (table + 2 * low)
             _block_pixels(pairs, count, source, channels, gradients, width, dw, more, scratch_row, plan)
             more = 1
 
@@ -179,7 +178,8 @@ def weight_gradient_blocks(job, x, dy, dw, db, unused, plan, scratch_row):
         pixels = entry(plan, wt.IMAGES) * entry(plan, wt.PIXELS)
         add_row_sums(db + 4 * first, dy, pixels, outputs, width)
         return
-    low, high = block * channels // blocks, (block + 1) * channels // blocks
+    tiles = entry(plan, wt.INNER_TILES)
+    low, high = block * tiles // blocks * WIDE_ROWS, min(channels, (block + 1) * tiles // blocks * WIDE_ROWS)
     target = dw + 4 * ((tap * channels + low) * outputs + first)
     _block(tap, x + 4 * low, high - low, dy, width, target, scratch_row, plan)
 

@@ -13,7 +13,7 @@ from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
 from kernels.cpu.simd import address
-from kernels.cpu.tails import copy_floats, zero_floats
+from kernels.cpu.tails import copy_floats, read, write, zero_floats
 
 _NO_PARAMETER = np.float32(0)
 
@@ -66,7 +66,9 @@ def _rows_per_job(width):
 def _copy_rows_job(source, source_stride, target, target_stride, rows, width, job):
     step = _rows_per_job(width)
     for row in range(job * step, min(rows, (job + 1) * step)):
-        copy_floats(source + 4 * row * source_stride, target + 4 * row * target_stride, width)
+        x, y = source + 4 * row * source_stride, target + 4 * row * target_stride
+        for c in range(0, width, 8):
+            write(y + 4 * c, read(x + 4 * c, width - c), width - c)
 
 
 @kernel("void(f4[:,::1], f4[:,::1], i8, i8, i8)", parallel=False)

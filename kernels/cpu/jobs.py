@@ -16,9 +16,9 @@ from numba.extending import intrinsic
 from kernels.cpu.jit import inner
 
 #: Elements in one job of an elementwise kernel; a multiple of the vector length.
-CHUNK = 4096
+CHUNK = 8192
 #: Elements below which a kernel that only moves memory stays on the calling thread.
-SMALL = 32768
+SMALL = 65536
 #: The same for a kernel that computes exponentials.
 SMALL_TRANSCENDENTAL = 8192
 

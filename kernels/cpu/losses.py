@@ -14,7 +14,7 @@ from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, SMALL_TRANSCENDENTAL, chunk_count, run_jobs
 from kernels.cpu.lanes import compiled
 from kernels.cpu.maps import flatten, map_two
-from kernels.cpu.simd import add, address, fma, lane_sum, load_scalar, splat, store_scalar, sub
+from kernels.cpu.simd import add, address, fma, lane_total, load_scalar, splat, store_scalar, sub
 from kernels.cpu.softmax import rows_per_job, softmax_row
 from kernels.cpu.tails import read, read_filled, write
 
@@ -46,7 +46,7 @@ def _cross_entropy_job(logits, labels, probs, losses, width, step, smoothing, jo
             shift, sums = splat(top), splat(_ZERO)
             for c in range(0, width, 8):
                 sums = add(sums, sub(shift, read_filled(x + 4 * c, width - c, shift)))
-            loss += smoothing * (np.float64(lane_sum(sums)) / width + surprise - loss)
+            loss += smoothing * (np.float64(lane_total(sums)) / width + surprise - loss)
         losses[row] = loss
 
 
@@ -117,7 +117,7 @@ def _row_mean_job(formula):
             for c in range(0, width, 8):
                 u = read_filled(a + first + 4 * c, width - c, filled)
                 total = add(total, function(u, read(b + first + 4 * c, width - c)))
-            losses[row] = lane_sum(total) / np.float32(width)
+            losses[row] = lane_total(total) / np.float32(width)
 
     return body
 

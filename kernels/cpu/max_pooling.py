@@ -61,14 +61,14 @@ def max_pool_forward_kernel(x, y, index, rows, columns, taps, unit):
 
 
 @inner
-def _backward_job(dy, index, dx, places, origins, outputs, pixels, channels, job):
-    """Add the gradients of one image to the winners; `origins` are the windows' first pixels."""
-    image, at = dx + 4 * job * pixels * channels, job * outputs * channels
-    zero_floats(image, pixels * channels)
-    for window in range(outputs):
-        origin = image + 4 * origins[window] * channels
+def _backward_job(dy, index, dx, places, origins, image_size, channels, job):
+    """Add the gradients of one image to the winners; places and origins of windows are in bytes."""
+    image, at = dx + 4 * job * image_size, job * origins.size * channels
+    zero_floats(image, image_size)
+    for window in range(origins.size):
+        origin = image + origins[window]
         for c in range(channels):
-            place = origin + 4 * (places[index[at + c]] * channels + c)
+            place = origin + places[index[at + c]] + 4 * c
             store_scalar(place, load_scalar(place) + load_scalar(dy + 4 * (at + c)))
         at += channels
 
@@ -76,16 +76,16 @@ def _backward_job(dy, index, dx, places, origins, outputs, pixels, channels, job
 @kernel("void(f4[:,:,:,::1], u1[::1], f4[:,:,:,::1], i8[::1], i8[::1])", parallel=False)
 def max_pool_backward_bytes(dy, index, dx, places, origins):
     """Gradient of the maximum, winners as bytes."""
-    pixels, channels = dx.shape[1] * dx.shape[2], dx.shape[3]
-    arguments = (address(dy), index, address(dx), places, origins, origins.size, pixels, channels)
+    image_size = dx.shape[1] * dx.shape[2] * dx.shape[3]
+    arguments = (address(dy), index, address(dx), places, origins, image_size, dx.shape[3])
     run_jobs(_backward_job, arguments, dx.shape[0], dx.size < SMALL)
 
 
 @kernel("void(f4[:,:,:,::1], i4[::1], f4[:,:,:,::1], i8[::1], i8[::1])", parallel=False)
 def max_pool_backward_ints(dy, index, dx, places, origins):
     """Gradient of the maximum, winners as int32."""
-    pixels, channels = dx.shape[1] * dx.shape[2], dx.shape[3]
-    arguments = (address(dy), index, address(dx), places, origins, origins.size, pixels, channels)
+    image_size = dx.shape[1] * dx.shape[2] * dx.shape[3]
+    arguments = (address(dy), index, address(dx), places, origins, image_size, dx.shape[3])
     run_jobs(_backward_job, arguments, dx.shape[0], dx.size < SMALL)
 
 
@@ -160,7 +160,7 @@ def max_pool2d_backward(
     if argmax.itemsize == 1 and tile_pooling.applies(size, output_size, kernel, stride, padding):
         tile_pooling.max_pool_tiles_backward(dy, argmax, dx)
     else:
-        _backward(dy, argmax, dx, windows.fixed_places(size, output_size, kernel, stride, padding))
+        _backward(dy, argmax, dx, windows.fixed_places(size, output_size, dx.shape[3], kernel, stride, padding))
 
 
 def _check_size(size: Pair) -> None:
@@ -197,4 +197,4 @@ def adaptive_max_pool2d_backward(dy: np.ndarray, argmax: np.ndarray, dx: np.ndar
         Output.
     """
     _check(dx.shape, dy.shape, argmax, ("int32",))
-    _backward(dy, argmax, dx, windows.adaptive_places(dx.shape[1:3], dy.shape[1:3]))
+    _backward(dy, argmax, dx, windows.adaptive_places(dx.shape[1:3], dy.shape[1:3], dx.shape[3]))

@@ -146,7 +146,7 @@ def _poison_job(x, size, partial, job):
     total, zero = splat(_ZERO), splat(_ZERO)
     for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size), 8):
         total = fma(read(x + 4 * i, size - i), zero, total)
-    partial[job] = simd.lane_sum(total)
+    partial[job] = simd.lane_total(total)
 
 
 @kernel("b1(f4[::1])", parallel=False)

@@ -42,6 +42,18 @@ def clear_floats(target, count):
 
 
 @inner
+def copy_rows(target, target_stride, source, source_stride, count, width):
+    """``target[i] = source[i]`` for `count` rows of `width` floats."""
+    for i in range(count):
+        place, origin = target + 4 * i * target_stride, source + 4 * i * source_stride
+        if width == WIDE:
+            store(place, load(origin))
+            store(place + 32, load(origin + 32))
+        else:
+            copy_floats(place, origin, width)
+
+
+@inner
 def gather_rows(target, target_stride, source, offsets, count, width):
     """``target[i] = source[offsets[2 * i] :]`` for `count` rows of `width` floats; `offsets` is a table of pairs."""
     for i in range(count):

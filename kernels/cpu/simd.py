@@ -292,15 +292,35 @@ def to_int_bits(typingctx, a):
     return float32x8(float32x8), codegen
 
 
+def _halved(builder, vector, count):
+    """The lower and the upper half of the first `count` lanes."""
+    undefined = ir.Constant(VECTOR, ir.Undefined)
+    indices = [lane % LANES for lane in range(count // 2, count // 2 + LANES)]
+    return vector, builder.shuffle_vector(vector, undefined, ir.Constant(INT_VECTOR, indices))
+
+
 @intrinsic
 def lane_max(typingctx, vector):
     """Largest of the eight lanes; NaN lanes may be passed over."""
 
     def codegen(context, builder, signature, args):
-        best = builder.extract_element(args[0], INT32(0))
-        for index in range(1, LANES):
-            each = builder.extract_element(args[0], INT32(index))
-            best = builder.select(builder.fcmp_ordered(">", each, best), each, best)
-        return best
+        best = args[0]
+        for count in (8, 4, 2):
+            low, high = _halved(builder, best, count)
+            best = builder.select(builder.fcmp_ordered(">", low, high), low, high)
+        return builder.extract_element(best, INT32(0))
+
+    return types.float32(float32x8), codegen
+
+
+@intrinsic
+def lane_total(typingctx, vector):
+    """Sum of the eight lanes by halves: faster than :func:`lane_sum`, in another order."""
+
+    def codegen(context, builder, signature, args):
+        total = args[0]
+        for count in (8, 4, 2):
+            total = builder.fadd(*_halved(builder, total, count))
+        return builder.extract_element(total, INT32(0))
 
     return types.float32(float32x8), codegen

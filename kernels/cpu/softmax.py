@@ -8,7 +8,7 @@ from kernels.cpu import vmath
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_jobs
 from kernels.cpu.lanes import compiled
-from kernels.cpu.simd import add, address, fma, lane_max, lane_sum, mul, select_gt, splat, sub
+from kernels.cpu.simd import add, address, fma, lane_max, lane_total, mul, select_gt, splat, sub
 from kernels.cpu.tails import read, read_filled, write
 
 _ZERO, _ONE, _LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
@@ -25,21 +25,27 @@ def rows_per_job(width: int) -> int:
 def softmax_row(x, y, width):
     """Softmax of the row at address `x`; returns its maximum and the sum of the shifted exponentials."""
     lowest = splat(_LOWEST)
-    best = lowest
+    if width <= 16:  # in two registers
+        u, v = read_filled(x, width, lowest), read_filled(x + 32, width - 8, lowest)
+        top = lane_max(select_gt(u, v, u, v))
+        u, v = _exp_difference(u, splat(top)), _exp_difference(v, splat(top))
+        total = lane_total(add(u, v))
+        write(y, mul(u, splat(_ONE / total)), width)
+        write(y + 32, mul(v, splat(_ONE / total)), width - 8)
+        return top, total
+    best, sums = lowest, splat(_ZERO)
     for c in range(0, width, 8):
         value = read_filled(x + 4 * c, width - c, lowest)
         best = select_gt(value, best, value, best)
     top = lane_max(best)
-    shift, total = splat(top), splat(_ZERO)
     for c in range(0, width, 8):
-        e = _exp_difference(read_filled(x + 4 * c, width - c, lowest), shift)
+        e = _exp_difference(read_filled(x + 4 * c, width - c, lowest), splat(top))
         write(y + 4 * c, e, width - c)
-        total = add(total, e)
-    scale = lane_sum(total)
-    factor = splat(_ONE / scale)
+        sums = add(sums, e)
+    total = lane_total(sums)
     for c in range(0, width, 8):
-        write(y + 4 * c, mul(read(y + 4 * c, width - c), factor), width - c)
-    return top, scale
+        write(y + 4 * c, mul(read(y + 4 * c, width - c), splat(_ONE / total)), width - c)
+    return top, total
 
 
 @inner
@@ -64,7 +70,7 @@ def _softmax_slope_job(y, dy, dx, rows, width, step, job):
         for c in range(0, width, 8):
             place = first + 4 * c
             total = fma(read(y + place, width - c), read(dy + place, width - c), total)
-        dot = splat(lane_sum(total))
+        dot = splat(lane_total(total))
         for c in range(0, width, 8):
             place = first + 4 * c
             slope = mul(read(y + place, width - c), sub(read(dy + place, width - c), dot))

@@ -1,9 +1,9 @@
 """The thread pool: loaded with a short wait.
 
-Between two kernels GNU OpenMP's idle threads spin for milliseconds, unless it is told otherwise when it is loaded. That is fine
-as long as every thread has a core of its own. As soon as anything else runs (the loader's thread, a browser, another
-training), each kernel waits for a thread that has lost its core to one that merely spins: a training step then takes
-ten times as long. A short spin bridges the gap between two kernels and gives the core away after it.
+Between two kernels GNU OpenMP's idle threads spin for milliseconds, unless it is told otherwise when it is loaded.
+That is fine as long as every thread has a core of its own. As soon as anything else runs (the loader's thread, a
+browser, another training), each kernel waits for a thread that has lost its core to one that merely spins: a training
+step then takes ten times as long. A short spin bridges the gap between two kernels and then gives the core away.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from kernels.cpu.conv_plan import Geometry, PixelClass, Tables, even_parts, forward_classes, over_images
+from kernels.cpu.conv_plan import Geometry, PixelClass, Tables, forward_classes, over_images
 from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
 
 # Header of both plans; the last ones belong to one way only.
@@ -25,12 +25,14 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
     PANEL_COUNT,
     PANEL_TABLE,
     SERIAL,
+    STEP,
     CHUNKS,
     SLICES,
     CLASS_TABLE,
     CLASS_COUNT,
     TAPS,
     INNER,
+    INNER_TILES,
     INNER_BLOCKS,
     PANEL_GROUPS,
     BLOCK_INNER,
@@ -41,7 +43,7 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
     TILE_ROWS,
     OUT_ROWS,
     HEADER,
-) = range(26)
+) = range(28)
 
 #: Columns of a row of the panel table: first source channel, first output, valid outputs.
 PANEL_SOURCE, PANEL_OUTPUT, PANEL_WIDTH, PANEL_FIELDS = range(4)
@@ -50,16 +52,22 @@ CLASS_PIXELS, CLASS_SIZE, CLASS_ENTRIES, CLASS_ROWS, CLASS_ENTRY_COUNT, CLASS_FI
 #: Columns of a row of the tap table (blocks): pixel pairs, pixels in an image.
 TAP_PIXELS, TAP_SIZE, TAP_FIELDS = range(3)
 
-#: Pixels that are summed before a tile is written back: gradients of so many stay in the first-level cache.
-STEP_PIXELS = 128
+#: Pixels that are summed before a tile is written back: operands of so many stay in the first-level cache.
+STEP_PIXELS = 64
 #: Pixels whose gradients are packed at a time.
 GROUP_PIXELS = 1024
 #: Rows of a private gradient after those of the weights: one for idle rows of tiles, one for the bias.
 SPARE_ROWS = 2
-#: Most private copies of the weights.
-MOST_CHUNKS = 8
-#: Source channels and panels of one block.
-BLOCK_CHANNELS, BLOCK_PANELS = 96, 6
+#: Most private copies of the weights, and most floats in all of them.
+MOST_CHUNKS, MOST_PRIVATE = 16, 3 * 1024 * 1024
+#: Rows of tiles, and panels, of one block.
+BLOCK_TILES, BLOCK_PANELS = 22, 12
+#: With no more pixels than this, products are summed in blocks.
+FEW_PIXELS = 1024
+#: Fewer source channels, outputs or weights than these do not fill blocks.
+BLOCK_INPUTS, BLOCK_LEAST, BLOCK_WEIGHTS = 48, 32, 32 * 1024
+#: From so many pixels on, up to so many weights, chunks are quicker.
+MANY_PIXELS, CHUNK_WEIGHTS = 2048, 320 * 1024
 FEWEST_JOBS = 16
 SERIAL_WORK = 300_000
 #: Fewer floats than this in all private gradients are summed by one thread.
@@ -68,13 +76,20 @@ INT32_MAX = 2**31 - 1
 
 
 def uses_blocks(g: Geometry) -> bool:
-    """Whether the weight gradient is summed block by block."""
+    """Whether the weight gradient is summed block by block.
+
+    Blocks read the images once for every tap and every block, chunks read them once. In turn every chunk clears, and in
+    the end adds, a copy of all weights, which only many pixels are worth.
+    """
     inner, outputs = g.input[2] // g.groups, g.output[2] // g.groups
+    pixels, weights = g.images * g.output[0] * g.output[1], g.taps * inner * outputs
     if g.groups > 1:
         return False
-    pixels = g.images * g.output[0] * g.output[1]
-    few_pixels = pixels <= 8 * STEP_PIXELS and g.taps == 1
-    return few_pixels or (inner >= 48 and outputs >= 32 and g.taps * inner * outputs >= 32 * 1024)
+    if g.taps == 1 and pixels <= FEW_PIXELS:
+        return True
+    if inner < BLOCK_INPUTS or outputs < BLOCK_LEAST or weights < BLOCK_WEIGHTS:
+        return False
+    return pixels < MANY_PIXELS or weights > CHUNK_WEIGHTS
 
 
 def _start(g: Geometry) -> Tables:
@@ -85,6 +100,7 @@ def _start(g: Geometry) -> Tables:
     h[SOURCE_IMAGE], h[GRADIENT_IMAGE] = np.prod(g.input), np.prod(g.output)
     h[PIXELS] = g.output[0] * g.output[1]
     h[ROWS] = h[TAPS] * h[INNER]
+    h[STEP] = STEP_PIXELS
     panels = [
         [group * h[INNER], group * outputs + first, min(WIDE, outputs - first)]
         for group in range(g.groups)
@@ -121,12 +137,18 @@ def chunk_plan(g: Geometry) -> np.ndarray:
     tables = _start(g)
     h = tables.header
     pixels = g.output[0] * g.output[1]
-    h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, g.images)
-    h[SLICES] = 1 if h[SERIAL] else min(pixels, MOST_CHUNKS // int(h[CHUNKS]))
+    jobs = 1 if h[SERIAL] else _chunk_jobs(int(h[ROWS]) * int(h[PANEL_COUNT]) * WIDE)
+    h[CHUNKS] = min(jobs, g.images)
+    h[SLICES] = min(pixels, jobs // int(h[CHUNKS]))
     _group(h, -(-g.images // int(h[CHUNKS])), pixels)
     rows = [_chunk_class(tables, g, each) for each in forward_classes(g) if each.taps]
     h[CLASS_COUNT], h[CLASS_TABLE] = len(rows), tables.add(rows)
     return tables.finish()
+
+
+def _chunk_jobs(weights: int) -> int:
+    """How many private copies of so many weights there should be."""
+    return min(MOST_CHUNKS, max(2, MOST_PRIVATE // weights))
 
 
 def _chunk_class(tables: Tables, g: Geometry, each: PixelClass) -> list[int]:
@@ -157,16 +179,16 @@ def block_plan(g: Geometry) -> np.ndarray:
     tables = _start(g)
     h = tables.header
     _group(h, g.images, g.output[0] * g.output[1])
-    blocks = even_parts(int(h[INNER]), BLOCK_CHANNELS)
-    h[INNER_BLOCKS] = len(blocks)
-    widest = max(high - low for low, high in blocks)
-    h[BLOCK_INNER] = -(-widest // WIDE_ROWS) * WIDE_ROWS
-    jobs = len(blocks) * g.taps
+    h[INNER_TILES] = -(-int(h[INNER]) // WIDE_ROWS)
+    h[INNER_BLOCKS] = -(-int(h[INNER_TILES]) // BLOCK_TILES)
+    h[BLOCK_INNER] = -(-int(h[INNER_TILES]) // int(h[INNER_BLOCKS])) * WIDE_ROWS
+    jobs = int(h[INNER_BLOCKS]) * g.taps
     groups = max(-(-FEWEST_JOBS // jobs), -(-int(h[PANEL_COUNT]) // BLOCK_PANELS))
     h[PANEL_GROUPS] = min(int(h[PANEL_COUNT]), groups)
+    # an odd number of cache lines, so that rows of one column do not compete for the same cache set
+    h[BLOCK_OUTPUTS] = (-(-int(h[PANEL_COUNT]) // int(h[PANEL_GROUPS])) | 1) * WIDE
     h[TAP_TABLE] = tables.add(_tap_rows(tables, g))
-    h[BLOCK_OUTPUTS] = -(-int(h[PANEL_COUNT]) // int(h[PANEL_GROUPS])) * WIDE
-    step = np.arange(STEP_PIXELS)
+    step = np.arange(h[STEP])
     h[STEP_TABLE] = tables.add(np.stack([step * h[BLOCK_INNER], step * h[BLOCK_OUTPUTS]], axis=1))
     h[ENTRY_ROWS] = tables.add(np.arange(h[BLOCK_INNER]))
     h[TILE_ROWS] = tables.add(np.arange(WIDE_ROWS) * WIDE)
@@ -191,4 +213,4 @@ def _tap_rows(tables: Tables, g: Geometry) -> list[list[int]]:
 
 def block_floats(header: list[int]) -> int:
     """Floats of one thread's packed sources and gradients."""
-    return STEP_PIXELS * (header[BLOCK_INNER] + header[BLOCK_OUTPUTS])
+    return header[STEP] * (header[BLOCK_INNER] + header[BLOCK_OUTPUTS])

@@ -53,9 +53,9 @@ def adaptive_shares(size: int, outputs: int) -> np.ndarray:
 
 @functools.lru_cache(maxsize=512)
 def fixed_places(
-    size: Pair, output_size: Pair, kernel: Pair, stride: Pair, padding: Pair
+    size: Pair, output_size: Pair, channels: int, kernel: Pair, stride: Pair, padding: Pair
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels as flat indices into an image: of each tap relative to its window, and of each window's origin.
+    """Where pixels lie in an image of float32, in bytes: each tap in its window, and the origin of each window.
 
     An origin in the padding may be negative, but the winner of a window lies in the image.
 
@@ -69,10 +69,10 @@ def fixed_places(
         raise ValueError(f"a window of the pool lies outside the image: {size} to {output_size}, padding {padding}")
     rows, columns = (origin for _, _, origin in tables)
     taps = np.arange(kernel[0])[:, None] * size[1] + np.arange(kernel[1])
-    return taps.ravel(), (rows[:, None] * size[1] + columns).ravel()
+    return 4 * channels * taps.ravel(), 4 * channels * (rows[:, None] * size[1] + columns).ravel()
 
 
 @functools.lru_cache(maxsize=64)
-def adaptive_places(size: Pair, output_size: Pair) -> tuple[np.ndarray, np.ndarray]:
+def adaptive_places(size: Pair, output_size: Pair, channels: int) -> tuple[np.ndarray, np.ndarray]:
     """The same for adaptive windows, whose taps are counted from the image's first pixel."""
-    return np.arange(size[0] * size[1]), np.zeros(output_size[0] * output_size[1], np.int64)
+    return 4 * channels * np.arange(size[0] * size[1]), np.zeros(output_size[0] * output_size[1], np.int64)

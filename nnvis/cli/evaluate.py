@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from nnvis.cli import arguments as a
 from nnvis.cli import console
 from nnvis.cli.compute import using_threads
-from nnvis.cli.settings import absolute
 
 if TYPE_CHECKING:
     from nnvis.data import Dataset
@@ -58,7 +57,7 @@ def _data(args: argparse.Namespace, saved: SavedRun) -> Dataset:
 
     if args.data is None and saved.source is not None:
         return load(saved.source.name, **{**saved.source.options, **a.options_dict(args.data_option)})
-    return _as_in_training(load(absolute(args.data), **a.options_dict(args.data_option)), saved)
+    return _as_in_training(load(args.data, **a.options_dict(args.data_option)), saved)
 
 
 def _as_in_training(data: Dataset, saved: SavedRun) -> Dataset:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnvis.cli.arguments import options_dict
@@ -34,16 +33,7 @@ def data_source(args: argparse.Namespace) -> DataSource:
     suits = training_defaults(args.net)
     name = args.data or suits.get("data", _USUAL_DATA)
     options = {"seed": args.seed} | options_dict(args.data_option)
-    return DataSource(absolute(name), options, args.validation or 0.0, args.limit, args.seed)
-
-
-def absolute(name: str) -> str:
-    """A path as an absolute one, so that a run can be resumed from any folder; a name as it is."""
-    from nnvis import data
-
-    path = Path(name).expanduser()
-    known = {info.name for info in data.available()}
-    return str(path.resolve()) if name not in known and path.exists() else name
+    return DataSource(name, options, args.validation or 0.0, args.limit, args.seed)
 
 
 def train_options(args: argparse.Namespace, data: Dataset, graph: Graph) -> TrainOptions:

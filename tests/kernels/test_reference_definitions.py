@@ -47,7 +47,7 @@ def test_dropout_keeps_the_asked_share_and_the_mean(rate):
     np.testing.assert_allclose(y.mean(), 1.0, atol=4 * deviation / (1 - rate) + 1e-12)
 
 
-@pytest.mark.parametrize("key, other", [(1, 2), (0, 1 << 32), (5, 5 + (1 << 40))])
+@pytest.mark.parametrize(("key", "other"), [(1, 2), (0, 1 << 32), (5, 5 + (1 << 40))])
 def test_dropout_masks_of_different_keys_are_unrelated(key, other):
     a, b = blank(50_000), blank(50_000)
     reference.dropout_forward(np.ones(50_000), a, 0.5, 1.0, key)

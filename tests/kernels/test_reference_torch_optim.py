@@ -31,7 +31,7 @@ def compare_optimizer(make, update, slots, l1=0.0, scale=1.0, steps=5):
 
 @pytest.mark.parametrize("l2", [0.0, 0.1])
 @pytest.mark.parametrize("l1", [0.0, 0.05])
-@pytest.mark.parametrize("momentum, nesterov", [(0.0, False), (0.9, False), (0.9, True)])
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 def test_gradient_descent_agrees_over_five_steps(momentum, nesterov, l1, l2):
     def make(parameters):
         return torch.optim.SGD(parameters, lr=0.1, momentum=momentum, nesterov=nesterov, weight_decay=l2)

@@ -129,7 +129,8 @@ def test_config_round_trips(name):
 
 def test_wrong_names_and_values_are_one_sentence():
     for make in (
-        lambda: optimizer("adm"), lambda: optimizer("sgd", beta=1), lambda: nv.SGD(lr=-1), lambda: nv.SGD(lr=float("nan")),
+        lambda: optimizer("adm"), lambda: optimizer("sgd", beta=1), lambda: nv.SGD(lr=-1),
+        lambda: nv.SGD(lr=float("nan")),
         lambda: nv.SGD(nesterov=True), lambda: nv.SGD(momentum=1.0), lambda: nv.Adam(betas=(0.9, 1.0)),
         lambda: nv.Adam(eps=0), lambda: nv.SGD(decay="some"), lambda: nv.SGD(lr="fast"),
         lambda: optimizer_from_config({"name": "x"}),

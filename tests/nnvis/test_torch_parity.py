@@ -111,7 +111,8 @@ def test_a_random_graph_agrees(seed):
     assert relative_error(net.forward(x, training=True), y.detach().numpy()) < TOLERANCE
     dx = net.backward(dy)
     assert relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy()) < TOLERANCE
-    assert_gradients_agree(to_torch(dag, net.gradients()), {k: t.grad.numpy() for k, t in state.items() if t.grad is not None})
+    theirs = {name: tensor.grad.numpy() for name, tensor in state.items() if tensor.grad is not None}
+    assert_gradients_agree(to_torch(dag, net.gradients()), theirs)
 
 
 @pytest.mark.parametrize("name", ["lenet5", "resnet20"])

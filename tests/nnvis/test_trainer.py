@@ -15,6 +15,11 @@ RANDOM = np.random.default_rng(0)
 X, LABELS = RANDOM.normal(size=(20, 2)), RANDOM.integers(2, size=20)
 
 
+def take_steps(trainer: nv.Trainer, x: np.ndarray, count: int) -> None:
+    for _ in range(count):
+        trainer.step(x, LABELS)
+
+
 def test_steps_on_one_batch_lower_the_loss_and_report_what_they_found():
     trainer = nv.Trainer(mlp(), optimizer=nv.SGD(lr=0.5))
     losses = [trainer.step(X, LABELS) for _ in range(30)]
@@ -85,10 +90,8 @@ def test_clipping_by_value_cuts_each_gradient_value():
 @pytest.mark.parametrize("device", ["reference", "cpu"])
 def test_a_huge_learning_rate_ends_in_one_sentence_that_names_step_and_parameter(device):
     trainer = nv.Trainer(mlp(device), optimizer=nv.SGD(lr=1e39 if device == "cpu" else 1e308))
-    x = X * 1e3
     with np.errstate(all="ignore"), pytest.raises(DivergedError) as caught:
-        for _ in range(50):
-            trainer.step(x, LABELS)
+        take_steps(trainer, X * 1e3, 50)
     assert caught.value.step == trainer.updater.step + 1
     assert f"at step {caught.value.step}" in str(caught.value)
     assert caught.value.node in ("0", "2") and "learning rate" in str(caught.value)
@@ -119,8 +122,7 @@ def test_an_infinite_gradient_is_noticed_before_the_update_when_clipping():
     net.parameters.values["2.weight"][...] = 1e300
     net.parameters.values["0.weight"][...] = 1e-301
     with np.errstate(all="ignore"), pytest.raises(DivergedError):
-        for _ in range(3):
-            nv.Trainer(net, clip_norm=1.0).step(X * 1e10, LABELS)
+        take_steps(nv.Trainer(net, clip_norm=1.0), X * 1e10, 3)
     np.testing.assert_array_equal(net.state_dict()["0.bias"], before["0.bias"])
 
 

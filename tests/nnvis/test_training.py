@@ -55,7 +55,8 @@ def test_evaluation_may_be_rarer_than_epochs_but_never_misses_the_last():
 
 def test_early_stopping_ends_after_its_patience():
     rule = EarlyStopping(patience=3, metric="val_loss")
-    events = list(nv.train(mlp(), moons(), epochs=50, optimizer=nv.SGD(lr=1e-12), early_stopping=EarlyStopping(3, "loss", 1.0)))
+    options = {"epochs": 50, "optimizer": nv.SGD(lr=1e-12), "early_stopping": EarlyStopping(3, "loss", 1.0)}
+    events = list(nv.train(mlp(), moons(), **options))
     assert sum(isinstance(event, EpochDone) for event in events) == 4  # the first is the best
     stopped = next(event for event in events if isinstance(event, Stopped))
     assert stopped.reason == "early_stopping" and "3 epochs" in stopped.message
@@ -105,7 +106,8 @@ def test_closing_the_generator_ends_the_loader_thread():
 @pytest.mark.parametrize("device", ["reference", "cpu"])
 def test_the_same_run_gives_the_same_bits_and_another_seed_others(device):
     def state(seed: int) -> dict[str, np.ndarray]:
-        return nv.fit(conv_net(device), images(), epochs=2, batch_size=16, seed=seed, augmentation="crop1").net.state_dict()
+        run = nv.fit(conv_net(device), images(), epochs=2, batch_size=16, seed=seed, augmentation="crop1")
+        return run.net.state_dict()
 
     assert same_state(state(0), state(0))
     assert not same_state(state(0), state(1))
