@@ -49,7 +49,7 @@ def train_options(args: argparse.Namespace, data: Dataset, graph: Graph) -> Trai
         schedule=_first(args.schedule, suits.get("schedule"), "constant"),
         augmentation=_first(args.augment, _usual_augmentation(suits, data), "none"),
         seed=args.seed,
-        clip_norm=args.clip_norm,
+        clip_norm=_first(args.clip_norm, suits.get("clip_norm"), None),
         early_stopping=args.early_stopping,
         checkpoint_every=_first(args.checkpoint_every, "60s"),
     )

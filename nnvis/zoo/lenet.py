@@ -9,7 +9,8 @@ from nnvis.layers.base import Shape
 from nnvis.zoo.registry import register
 
 
-@register(lr=0.05, momentum=0.9, epochs=3, batch_size=64, schedule="cosine", data="mnist")
+@register(lr=0.05, momentum=0.9, weight_decay=5e-4, clip_norm=1.0, epochs=3, batch_size=64, schedule="cosine",
+          data="mnist")  # fmt: skip
 def lenet5(num_classes: int = 10, input_shape: Shape = (28, 28, 1), form: str = "modern") -> Graph:
     """LeNet-5, two convolutions and three linear layers; modern (ReLU, max pooling) or as of 1998.
 
