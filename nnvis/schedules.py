@@ -178,7 +178,10 @@ def schedule(text: str | Schedule | None) -> Schedule:
     first, _, rest = text.strip().partition("+")
     name, *options = first.split(":")
     readers: dict[str, Callable[..., Schedule]] = {
-        "constant": _read_constant, "step": _read_step, "cosine": _read_cosine, "warmup": _read_warmup,
+        "constant": _read_constant,
+        "step": _read_step,
+        "cosine": _read_cosine,
+        "warmup": _read_warmup,
     }
     if name not in readers:
         raise UnknownNameError(f"There is no schedule {name!r}; known are {', '.join(readers)}.")

@@ -8,9 +8,18 @@ from kernels.cpu import conv_tables as ct
 from kernels.cpu import depthwise_tables as dt
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
+from kernels.cpu.depthwise_tiles import (
+    DEPTHWISE_PIXELS,
+    DEPTHWISE_ROW,
+    DEPTHWISE_TAPS,
+    depthwise_dot,
+    depthwise_outer,
+    depthwise_row_1,
+    depthwise_row_2,
+    depthwise_row_outer,
+)
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
-from kernels.cpu.microkernels import DEPTHWISE_PIXELS, DEPTHWISE_TAPS, depthwise_dot, depthwise_outer
 from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_floats
 
 #: With fewer channels than a vector has lanes, the general engine takes over.
@@ -27,23 +36,51 @@ def handles(g: Geometry) -> bool:
 
 
 @inner
-def _segment(segment, images, x, w, start, y, plan, scratch_row):
-    """Tiles over the pixels of one segment; the last tile repeats its last pixel."""
-    at = entry(plan, ct.CLASS_TABLE) + entry(plan, segment) * ct.CLASS_FIELDS
-    high = min(entry(plan, segment + 2), images * entry(plan, at + ct.CLASS_COUNT))
-    pixels = plan + 4 * entry(plan, at + ct.CLASS_PIXELS)
-    outs = plan + 4 * entry(plan, at + ct.CLASS_TARGETS)
-    part, channels = entry(plan, at + ct.CLASS_PARTS), entry(plan, ct.INNER)
-    taps, tap_count = plan + 4 * entry(plan, part), entry(plan, part + 1)
+def _scattered(pixels, outs, count, x, w, start, y, taps, tap_count, channels, scratch_row):
+    """Tiles over any `count` pixels; the last tile repeats its last pixel."""
     own_pixels, own_outs = scratch_row, scratch_row + 4 * DEPTHWISE_PIXELS
-    for p in range(entry(plan, segment + 1), high, DEPTHWISE_PIXELS):
-        if p + DEPTHWISE_PIXELS <= high:
+    for p in range(0, count, DEPTHWISE_PIXELS):
+        if p + DEPTHWISE_PIXELS <= count:
             depthwise_dot(x, pixels + 4 * p, taps, tap_count, w, start, y, outs + 4 * p, channels)
             continue
         for r in range(DEPTHWISE_PIXELS):
-            set_entry(own_pixels, r, entry(pixels, min(p + r, high - 1)))
-            set_entry(own_outs, r, entry(outs, min(p + r, high - 1)))
+            set_entry(own_pixels, r, entry(pixels, min(p + r, count - 1)))
+            set_entry(own_outs, r, entry(outs, min(p + r, count - 1)))
         depthwise_dot(x, own_pixels, taps, tap_count, w, start, y, own_outs, channels)
+
+
+@inner
+def _neighbours(pixels, outs, count, x, w, start, y, taps, channels, step):
+    """Tiles over `count` pixels of one row that meet a whole 3x3 window; the last tile overlaps the one before."""
+    row, first = entry(taps, 6), entry(taps, 1)
+    w_step = entry(taps, 3) - first
+    for p in range(0, count, DEPTHWISE_ROW):
+        q = min(p, count - DEPTHWISE_ROW)
+        source, target = x + 4 * entry(pixels, q), y + 4 * entry(outs, q)
+        if step == 1:
+            depthwise_row_1(source, row, w + 4 * first, w_step, start, target, channels)
+        else:
+            depthwise_row_2(source, row, w + 4 * first, w_step, start, target, channels)
+
+
+@inner
+def _segment(segment, images, x, w, start, y, plan, scratch_row):
+    """The pixels of one segment, row by row where they are neighbours."""
+    at = entry(plan, ct.CLASS_TABLE) + entry(plan, segment) * ct.CLASS_FIELDS
+    p, high = entry(plan, segment + 1), min(entry(plan, segment + 2), images * entry(plan, at + ct.CLASS_COUNT))
+    part, channels = entry(plan, at + ct.CLASS_PARTS), entry(plan, ct.INNER)
+    taps, tap_count = plan + 4 * entry(plan, part), entry(plan, part + 1)
+    columns = entry(plan, at + ct.CLASS_COLUMNS)
+    step = entry(plan, ct.PIXEL_STEP) if tap_count == 9 and columns >= DEPTHWISE_ROW else 0
+    while p < high:
+        pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + p)
+        outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + p)
+        count = min(columns - p % columns, high - p) if step else high - p
+        if step and count >= DEPTHWISE_ROW:
+            _neighbours(pixels, outs, count, x, w, start, y, taps, channels, step)
+        else:
+            _scattered(pixels, outs, count, x, w, start, y, taps, tap_count, channels, scratch_row)
+        p += count
 
 
 @body
@@ -78,23 +115,45 @@ def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray
 
 
 @inner
-def _add_pixels(pairs, count, at, x, dy, private, plan):
-    """Add `count` pixels to the private gradient, nine taps at a time; a vector of its own holds the last channels."""
+def _add_pixels(pairs, count, rows_of_nine, at, x, dy, private, plan):
+    """Add `count` pixels to the private gradient, for taps from `at` on.
+
+    Channels beyond a multiple of eight are in the last vector. Its sums lie apart, so that nothing is added twice.
+    """
     channels = entry(plan, dt.CHANNELS)
     whole, last = channels & -8, 4 * (channels - 8)
-    for t in range(0, entry(plan, at + dt.CLASS_TAPS), DEPTHWISE_TAPS):
-        taps = plan + 4 * (entry(plan, at + dt.CLASS_SHIFTS) + t)
-        rows = plan + 4 * (entry(plan, at + dt.CLASS_ROWS) + t)
-        depthwise_outer(x, taps, pairs, count, dy, private, rows, whole)
-        if whole < channels:
-            depthwise_outer(x + last, taps, pairs, count, dy + last, private + 4 * whole, rows, 8)
+    row, row_floats, step = entry(plan, dt.SOURCE_ROW), entry(plan, dt.ROW_FLOATS), entry(plan, dt.SOURCE_STEP)
+    for tail in range(2 if whole < channels else 1):
+        shift, sums, width = (last, private + 4 * whole, 8) if tail else (0, private, whole)
+        if rows_of_nine:
+            source, gradient = x + shift + 4 * entry(pairs, 0), dy + shift + 4 * entry(pairs, 1)
+            depthwise_row_outer(source, row, step, gradient, channels, count, sums, row_floats, width)
+            continue
+        for t in range(0, entry(plan, at + dt.CLASS_TAPS), DEPTHWISE_TAPS):
+            taps = plan + 4 * (entry(plan, at + dt.CLASS_SHIFTS) + t)
+            rows = plan + 4 * (entry(plan, at + dt.CLASS_ROWS) + t)
+            depthwise_outer(x + shift, taps, pairs, count, dy + shift, sums, rows, width)
+
+
+@inner
+def _chunk_class(low, high, at, x, dy, private, plan):
+    """The pixels from `low` to `high` of one class: a few neighbours of a row at a time, or any few."""
+    columns, step = entry(plan, at + dt.CLASS_COLUMNS), entry(plan, dt.STEP_PIXELS)
+    p = low
+    while p < high:
+        count = min(step, high - p)
+        if columns:
+            count = min(count, columns - p % columns)
+        pairs = plan + 4 * (entry(plan, at + dt.CLASS_PIXELS) + 2 * p)
+        _add_pixels(pairs, count, columns, at, x, dy, private, plan)
+        p += count
 
 
 @inner
 def _chunk(chunk, part, x, dy, private, plan):
     """Private gradient of one chunk of images, or of a part of their pixels."""
     parts, images, chunks = entry(plan, dt.SLICES), entry(plan, dt.IMAGES), entry(plan, dt.CHUNKS)
-    channels, step = entry(plan, dt.CHANNELS), entry(plan, dt.STEP_PIXELS)
+    channels = entry(plan, dt.CHANNELS)
     bias = private + 4 * (entry(plan, dt.TAPS) + 1) * entry(plan, dt.ROW_FLOATS)
     for image in range(chunk * images // chunks, (chunk + 1) * images // chunks):
         source = x + 4 * image * entry(plan, dt.SOURCE_IMAGE)
@@ -105,10 +164,7 @@ def _chunk(chunk, part, x, dy, private, plan):
         for number in range(entry(plan, dt.CLASS_COUNT)):
             at = entry(plan, dt.CLASS_TABLE) + number * dt.CLASS_FIELDS
             size = entry(plan, at + dt.CLASS_SIZE)
-            low, high = size * part // parts, size * (part + 1) // parts
-            for p in range(low, high, step):
-                pairs = plan + 4 * (entry(plan, at + dt.CLASS_PIXELS) + 2 * p)
-                _add_pixels(pairs, min(step, high - p), at, source, gradients, private, plan)
+            _chunk_class(size * part // parts, size * (part + 1) // parts, at, source, gradients, private, plan)
 
 
 @inner

@@ -8,10 +8,10 @@ from numba import types
 from numba.extending import intrinsic
 
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, run_chunks
 from kernels.cpu.maps import flatten
-from kernels.cpu.simd import INT32, INT_VECTOR, LANES, VECTOR, address, float32x8, load, mul, splat, store
-from kernels.cpu.tails import load_first, store_first
+from kernels.cpu.simd import INT32, INT_VECTOR, LANES, VECTOR, address, float32x8, mul, splat
+from kernels.cpu.tails import read, write
 
 _HALF_KEY = 0xFFFFFFFF
 
@@ -50,24 +50,18 @@ def _keep(typingctx, index, low, high, threshold, factor):
 
 
 @inner
-def _dropout_job(x, y, size, low, high, threshold, scale, job):
+def _dropout_chunk(x, y, low, high, threshold, scale, start, stop):
     factor = splat(scale)
-    start = CHUNK * job
-    stop = min(start + CHUNK, size)
-    whole = stop - stop % 8
-    for i in range(start, whole, 8):
-        store(y + 4 * i, mul(load(x + 4 * i), _keep(i, low, high, threshold, factor)))
-    if whole < stop:
-        tail = load_first(x + 4 * whole, stop - whole, factor)
-        tail = mul(tail, _keep(whole, low, high, threshold, factor))
-        store_first(y + 4 * whole, tail, stop - whole)
+    for i in range(start, stop, 8):
+        kept = mul(read(x + 4 * i, stop - i), _keep(i, low, high, threshold, factor))
+        write(y + 4 * i, kept, stop - i)
 
 
 @kernel("void(f4[::1], f4[::1], i8, i8, i8, f4)", parallel=False)
 def dropout_kernel(x, y, low, high, threshold, scale):
     """``y = x keep scale``; the threshold and the halves of the key are 32-bit numbers."""
-    arguments = (address(x), address(y), x.size, low, high, threshold, scale)
-    run_jobs(_dropout_job, arguments, chunk_count(x.size), x.size < SMALL)
+    arguments = (address(x), address(y), low, high, threshold, scale)
+    run_chunks(_dropout_chunk, arguments, x.size, CHUNK, x.size < SMALL)
 
 
 def dropout_forward(x: np.ndarray, y: np.ndarray, rate: float, scale: float, key: int) -> None:

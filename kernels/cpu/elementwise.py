@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.cpu import broadcast
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
 from kernels.cpu.simd import address
 from kernels.cpu.tails import copy_floats, read, write, zero_floats
@@ -36,36 +36,27 @@ _add_body, _multiply_body, _scale_body = map_two(_add), map_two(_multiply), map_
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def add_kernel(a, b, y):
     """``y = a + b``."""
-    arguments = (address(a), address(b), address(y), y.size, _NO_PARAMETER)
-    run_jobs(_add_body, arguments, chunk_count(y.size), y.size < SMALL)
+    run_chunks(_add_body, (address(a), address(b), address(y), _NO_PARAMETER), y.size, CHUNK, y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def multiply_kernel(a, b, y):
     """``y = a b``."""
-    arguments = (address(a), address(b), address(y), y.size, _NO_PARAMETER)
-    run_jobs(_multiply_body, arguments, chunk_count(y.size), y.size < SMALL)
+    run_chunks(_multiply_body, (address(a), address(b), address(y), _NO_PARAMETER), y.size, CHUNK, y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4)", parallel=False)
 def scale_kernel(x, y, factor):
     """``y = factor x``."""
-    arguments = (address(x), address(y), y.size, factor)
-    run_jobs(_scale_body, arguments, chunk_count(y.size), y.size < SMALL)
+    run_chunks(_scale_body, (address(x), address(y), factor), y.size, CHUNK, y.size < SMALL)
 
 
 # --- copies of rows ------------------------------------------------------------------------------
 
 
 @inner
-def _rows_per_job(width):
-    return max(1, CHUNK // max(width, 1))
-
-
-@inner
-def _copy_rows_job(source, source_stride, target, target_stride, rows, width, job):
-    step = _rows_per_job(width)
-    for row in range(job * step, min(rows, (job + 1) * step)):
+def _copy_rows(source, source_stride, target, target_stride, width, start, stop):
+    for row in range(start, stop):
         x, y = source + 4 * row * source_stride, target + 4 * row * target_stride
         for c in range(0, width, 8):
             write(y + 4 * c, read(x + 4 * c, width - c), width - c)
@@ -75,9 +66,8 @@ def _copy_rows_job(source, source_stride, target, target_stride, rows, width, jo
 def copy_columns_kernel(src, dst, src_start, dst_start, width):
     """Copy a block of columns, row by row."""
     source, target = address(src) + 4 * src_start, address(dst) + 4 * dst_start
-    rows, step = len(src), _rows_per_job(width)
-    arguments = (source, src.shape[1], target, dst.shape[1], rows, width)
-    run_jobs(_copy_rows_job, arguments, (rows + step - 1) // step, rows * width < SMALL)
+    arguments = (source, src.shape[1], target, dst.shape[1], width)
+    run_chunks(_copy_rows, arguments, src.shape[0], CHUNK // (width + 1) + 1, src.shape[0] * width < SMALL)
 
 
 @inner

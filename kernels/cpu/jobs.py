@@ -13,7 +13,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.jit import inner
+from kernels.cpu.simd import INT64
 
 #: Elements in one job of an elementwise kernel; a multiple of the vector length.
 CHUNK = 8192
@@ -23,12 +23,6 @@ SMALL = 65536
 SMALL_TRANSCENDENTAL = 8192
 
 _JOB_SIGNATURE = types.void(types.intp, types.intp)
-
-
-@inner
-def chunk_count(size):
-    """How many chunks of ``CHUNK`` elements cover `size` elements."""
-    return (size + CHUNK - 1) // CHUNK
 
 
 @intrinsic
@@ -61,21 +55,42 @@ def _run(function, block, jobs, serial):
         _thread_loop(function, block, jobs)
 
 
-def _job_function(context, builder, body, body_signature, argument_tuple):
-    """Make, in this LLVM module, a function of (address of the argument tuple, job) that calls `body`."""
+def _job_function(context, builder, body, arguments, extras, tail):
+    """Make, in this LLVM module, a function of (address of the arguments, job); return its address.
+
+    The arguments in memory are those of `body`, of types `arguments`, and `extras` integers. The function calls
+    ``body(*arguments, *tail(llvm_builder, job, *extras))``.
+    """
     convention = context.call_conv
     kind = convention.get_function_type(_JOB_SIGNATURE.return_type, _JOB_SIGNATURE.args)
     function = ir.Function(builder.module, kind, builder.module.get_unique_name("job_function"))
     function.linkage = "internal"
     inside = ir.IRBuilder(function.append_basic_block("entry"))
     block, job = function.args[2:]
-    layout = context.get_value_type(argument_tuple).as_pointer()
-    values = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(block, layout)))
-    implementation = context.get_function(body, body_signature)
+    layout = context.get_value_type(types.Tuple((*arguments, *[types.intp] * extras)))
+    values = cgutils.unpack_tuple(inside, inside.load(inside.inttoptr(block, layout.as_pointer())))
+    own = len(arguments)
+    last = tail(inside, job, *values[own:])
+    signature = context.typing_context.resolve_function_type(body, (*arguments, *[types.intp] * len(last)), {})
+    implementation = context.get_function(body, signature)
     context.add_linking_libs(implementation.libs)
-    implementation(inside, (*values, job))
+    implementation(inside, (*values[:own], *last))
     convention.return_value(inside, context.get_dummy_value())
-    return builder.ptrtoint(function, ir.IntType(64))
+    return builder.ptrtoint(function, INT64)
+
+
+def _launch(context, builder, body, arguments, values, extras, tail, jobs, serial):
+    """Store the arguments in memory and run the jobs."""
+    function = _job_function(context, builder, body, arguments, len(extras), tail)
+    layout = types.Tuple((*arguments, *[types.intp] * len(extras)))
+    packed = context.make_tuple(builder, layout, [*cgutils.unpack_tuple(builder, values), *extras])
+    block = builder.ptrtoint(cgutils.alloca_once_value(builder, packed), INT64)
+    run = context.typing_context.resolve_value_type(_run)
+    kinds = (types.intp, types.intp, types.intp, types.boolean)
+    implementation = context.get_function(run, context.typing_context.resolve_function_type(run, kinds, {}))
+    context.add_linking_libs(implementation.libs)
+    implementation(builder, (function, block, jobs, serial))
+    return context.get_dummy_value()
 
 
 @intrinsic
@@ -86,23 +101,42 @@ def run_jobs(typingctx, body, arguments, jobs, serial):
     ----------
     body : function made with :func:`kernels.cpu.jit.inner`
         Returns nothing; writes only what no other job writes. Cannot raise.
-    arguments : tuple of scalars (addresses, sizes, factors)
+    arguments : tuple of addresses, sizes, factors or arrays
     jobs : int
     serial : bool
         Whether the work is too small to pay for waking threads (2-3 microseconds).
     """
-    body_signature = typingctx.resolve_function_type(body, (*arguments, types.intp), {})
-    run = typingctx.resolve_value_type(_run)
-    run_arguments = (types.intp, types.intp, types.intp, types.boolean)
-    run_signature = typingctx.resolve_function_type(run, run_arguments, {})
+
+    def tail(builder, job):
+        return (job,)
 
     def codegen(context, builder, signature, args):
-        function = _job_function(context, builder, body, body_signature, arguments)
-        block = cgutils.alloca_once_value(builder, args[1])
-        address = builder.ptrtoint(block, ir.IntType(64))
-        implementation = context.get_function(run, run_signature)
-        context.add_linking_libs(implementation.libs)
-        implementation(builder, (function, address, args[2], args[3]))
-        return context.get_dummy_value()
+        _, values, jobs, serial = args
+        return _launch(context, builder, body, arguments, values, [], tail, jobs, serial)
 
     return types.void(body, arguments, types.intp, types.boolean), codegen
+
+
+@intrinsic
+def run_chunks(typingctx, body, arguments, size, chunk, serial):
+    """Call ``body(*arguments, start, stop)`` for every chunk of ``0 ... size - 1``, on all threads unless `serial`.
+
+    Parameters
+    ----------
+    body, arguments, serial
+        As in :func:`run_jobs`.
+    size, chunk : int
+        Every chunk but the last has `chunk` elements: a function of the problem, never of the threads.
+    """
+
+    def tail(builder, job, size, chunk):
+        start = builder.mul(job, chunk)
+        stop = builder.add(start, chunk)
+        return start, builder.select(builder.icmp_signed("<", stop, size), stop, size)
+
+    def codegen(context, builder, signature, args):
+        _, values, size, chunk, serial = args
+        jobs = builder.sdiv(builder.add(size, builder.sub(chunk, INT64(1))), chunk)
+        return _launch(context, builder, body, arguments, values, [size, chunk], tail, jobs, serial)
+
+    return types.void(body, arguments, types.intp, types.intp, types.boolean), codegen

@@ -11,7 +11,7 @@ import numpy as np
 
 from kernels.cpu import vmath
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.jobs import SMALL, SMALL_TRANSCENDENTAL, chunk_count, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_chunks
 from kernels.cpu.lanes import compiled
 from kernels.cpu.maps import flatten, map_two
 from kernels.cpu.simd import add, address, fma, lane_total, load_scalar, splat, store_scalar, sub
@@ -35,8 +35,8 @@ def _misfits(labels, classes):
 
 
 @inner
-def _cross_entropy_job(logits, labels, probs, losses, width, step, smoothing, job):
-    for row in range(job * step, min(labels.size, (job + 1) * step)):
+def _cross_entropy_rows(logits, labels, probs, losses, width, smoothing, start, stop):
+    for row in range(start, stop):
         x = logits + 4 * row * width
         top, total = softmax_row(x, probs + 4 * row * width, width)
         # float64, since fast math may reorder the sum, and the logits may be large.
@@ -53,19 +53,18 @@ def _cross_entropy_job(logits, labels, probs, losses, width, step, smoothing, jo
 @kernel("i8(f4[:,::1], i8[::1], f4[:,::1], f4[::1], f4, i8)", parallel=False)
 def cross_entropy_forward_kernel(logits, labels, probs, losses, smoothing, step):
     """Softmax and losses, `step` rows in a job; or nothing, and the number of labels that are not classes."""
-    rows, width = logits.shape
-    wrong = _misfits(labels, width)
+    wrong = _misfits(labels, logits.shape[1])
     if wrong == 0:
-        arguments = (address(logits), labels, address(probs), losses, width, step, smoothing)
-        run_jobs(_cross_entropy_job, arguments, (rows + step - 1) // step, logits.size < SMALL_TRANSCENDENTAL)
+        arguments = (address(logits), labels, address(probs), losses, logits.shape[1], smoothing)
+        run_chunks(_cross_entropy_rows, arguments, labels.size, step, logits.size < SMALL_TRANSCENDENTAL)
     return wrong
 
 
 @inner
-def _cross_entropy_slope_job(probs, labels, dlogits, width, step, smoothing, scale, job):
+def _cross_entropy_slope_rows(probs, labels, dlogits, width, smoothing, scale, start, stop):
     share = scale * smoothing / np.float32(width)
     factor, rest = splat(scale), splat(-share)
-    for row in range(job * step, min(labels.size, (job + 1) * step)):
+    for row in range(start, stop):
         p, d = probs + 4 * row * width, dlogits + 4 * row * width
         label = 4 * labels[row]
         hit = (load_scalar(p + label) - (_ONE - smoothing)) * scale - share
@@ -77,11 +76,10 @@ def _cross_entropy_slope_job(probs, labels, dlogits, width, step, smoothing, sca
 @kernel("i8(f4[:,::1], i8[::1], f4[:,::1], f4, f4, i8)", parallel=False)
 def cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale, step):
     """Gradient, `step` rows in a job; or nothing, and the number of labels that are not classes."""
-    rows, width = probs.shape
-    wrong = _misfits(labels, width)
+    wrong = _misfits(labels, probs.shape[1])
     if wrong == 0:
-        arguments = (address(probs), labels, address(dlogits), width, step, smoothing, scale)
-        run_jobs(_cross_entropy_slope_job, arguments, (rows + step - 1) // step, probs.size < SMALL)
+        arguments = (address(probs), labels, address(dlogits), probs.shape[1], smoothing, scale)
+        run_chunks(_cross_entropy_slope_rows, arguments, labels.size, step, probs.size < SMALL)
     return wrong
 
 
@@ -94,7 +92,7 @@ def _bce(x, t):
     return positive - t * x + vmath.log1p_unit(vmath.exp(-abs(x)))
 
 
-def _bce_slope(x, t, scale):
+def _bce_slope_formula(x, t, scale):
     return (vmath.sigmoid(x) - t) * scale
 
 
@@ -106,13 +104,13 @@ def _squared_error_slope(y, t, scale):
     return (y - t) * (scale + scale)
 
 
-def _row_mean_job(formula):
-    """Job body of ``losses[n] = mean_k formula(a, b)[n, k]``; unused lanes are filled so that they give 0."""
+def _row_means(formula):
+    """Body of ``losses[n] = mean_k formula(a, b)[n, k]``; unused lanes are filled so that they give 0."""
     function = compiled(formula)
 
     @inner
-    def body(a, b, losses, width, step, fill, job):
-        for row in range(job * step, min(losses.size, (job + 1) * step)):
+    def body(a, b, losses, width, fill, start, stop):
+        for row in range(start, stop):
             first, total, filled = 4 * row * width, splat(_ZERO), splat(fill)
             for c in range(0, width, 8):
                 u = read_filled(a + first + 4 * c, width - c, filled)
@@ -122,39 +120,35 @@ def _row_mean_job(formula):
     return body
 
 
-_bce_job, _bce_slope_job = _row_mean_job(_bce), map_two(_bce_slope)
-_mse_job, _mse_slope_job = _row_mean_job(_squared_error), map_two(_squared_error_slope)
+_bce_rows, _bce_slope = _row_means(_bce), map_two(_bce_slope_formula)
+_mse_rows, _mse_slope = _row_means(_squared_error), map_two(_squared_error_slope)
 
 
 @kernel("void(f4[:,::1], f4[:,::1], f4[::1], i8)", parallel=False)
 def bce_forward_kernel(logits, targets, losses, step):
     """Binary cross-entropy of rows, `step` rows in a job."""
-    rows, width = logits.shape
-    arguments = (address(logits), address(targets), losses, width, step, _FAR)
-    run_jobs(_bce_job, arguments, (rows + step - 1) // step, logits.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(logits), address(targets), losses, logits.shape[1], _FAR)
+    run_chunks(_bce_rows, arguments, losses.size, step, logits.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
 def bce_backward_kernel(logits, targets, dlogits, scale):
     """``(sigmoid(logits) - targets) scale``."""
-    size = logits.size
-    arguments = (address(logits), address(targets), address(dlogits), size, scale)
-    run_jobs(_bce_slope_job, arguments, chunk_count(size), size < SMALL_TRANSCENDENTAL)
+    arguments = (address(logits), address(targets), address(dlogits), scale)
+    run_chunks(_bce_slope, arguments, logits.size, CHUNK, logits.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[:,::1], f4[:,::1], f4[::1], i8)", parallel=False)
 def mse_forward_kernel(y, targets, losses, step):
     """Mean squared error of rows, `step` rows in a job."""
-    rows, width = y.shape
-    arguments = (address(y), address(targets), losses, width, step, _ZERO)
-    run_jobs(_mse_job, arguments, (rows + step - 1) // step, y.size < SMALL)
+    arguments = (address(y), address(targets), losses, y.shape[1], _ZERO)
+    run_chunks(_mse_rows, arguments, losses.size, step, y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
 def mse_backward_kernel(y, targets, dy, scale):
     """``2 (y - targets) scale``."""
-    arguments = (address(y), address(targets), address(dy), y.size, scale)
-    run_jobs(_mse_slope_job, arguments, chunk_count(y.size), y.size < SMALL)
+    run_chunks(_mse_slope, (address(y), address(targets), address(dy), scale), y.size, CHUNK, y.size < SMALL)
 
 
 # --- the functions -------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Elementwise kernels from a formula: the loop over a flat array, in chunks, with its tail.
 
-Each factory returns a job body for :func:`kernels.cpu.jobs.run_jobs`. In-place use is allowed: each vector is read
+Each factory returns a body for :func:`kernels.cpu.jobs.run_chunks`. In-place use is allowed: each vector is read
 before it is written.
 """
 
@@ -9,10 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu.jit import inner
-from kernels.cpu.jobs import CHUNK
 from kernels.cpu.lanes import compiled
 from kernels.cpu.simd import load, splat, store
-from kernels.cpu.tails import load_first, store_first
+from kernels.cpu.tails import read, write
 
 
 def flatten(*arrays: np.ndarray) -> list[np.ndarray]:
@@ -32,39 +31,34 @@ def flatten(*arrays: np.ndarray) -> list[np.ndarray]:
 
 
 def map_one(formula):
-    """Job body of ``y = formula(x, p)``; p is a scalar parameter in all lanes."""
+    """Body of ``y = formula(x, p)``; p is a scalar parameter in all lanes."""
     function = compiled(formula)
 
     @inner
-    def body(x, y, size, parameter, job):
+    def body(x, y, parameter, start, stop):
         p = splat(parameter)
-        start = CHUNK * job
-        stop = min(start + CHUNK, size)
         whole = stop - stop % 8
         for i in range(4 * start, 4 * whole, 32):
             store(y + i, function(load(x + i), p))
         if whole < stop:
-            tail = load_first(x + 4 * whole, stop - whole, p)
-            store_first(y + 4 * whole, function(tail, p), stop - whole)
+            tail = read(x + 4 * whole, stop - whole)
+            write(y + 4 * whole, function(tail, p), stop - whole)
 
     return body
 
 
 def map_two(formula):
-    """Job body of ``y = formula(a, b, p)``; p is a scalar parameter in all lanes."""
+    """Body of ``y = formula(a, b, p)``; p is a scalar parameter in all lanes."""
     function = compiled(formula)
 
     @inner
-    def body(a, b, y, size, parameter, job):
+    def body(a, b, y, parameter, start, stop):
         p = splat(parameter)
-        start = CHUNK * job
-        stop = min(start + CHUNK, size)
         whole = stop - stop % 8
         for i in range(4 * start, 4 * whole, 32):
             store(y + i, function(load(a + i), load(b + i), p))
         if whole < stop:
-            first = load_first(a + 4 * whole, stop - whole, p)
-            second = load_first(b + 4 * whole, stop - whole, p)
-            store_first(y + 4 * whole, function(first, second, p), stop - whole)
+            first, second = read(a + 4 * whole, stop - whole), read(b + 4 * whole, stop - whole)
+            write(y + 4 * whole, function(first, second, p), stop - whole)
 
     return body

@@ -32,16 +32,17 @@ NARROW_ROWS, NARROW = 8, 8
 _ZERO = ir.Constant(VECTOR, [0.0] * LANES)
 
 
-def _table_entry(builder, table, index):
+def table_entry(builder, table, index):
     """Element `index` of an int32 table, widened."""
     return builder.sext(builder.load(builder.gep(table, [index])), INT64)
 
 
-def _table_pointer(builder, address):
+def table_pointer(builder, address):
+    """An integer address as ``int32*``."""
     return builder.inttoptr(address, INT32.as_pointer())
 
 
-def _outlined(name, build):
+def outlined(name, build):
     """Code generator that calls ``build(builder, args)`` as a function of its own in the module.
 
     The tiles are long: inlined wherever they are used they would double the compile time, and a call costs nothing
@@ -63,7 +64,7 @@ def _outlined(name, build):
     return codegen
 
 
-class _Sums:
+class Sums:
     """The tile's sums: stack slots that LLVM promotes to registers."""
 
     def __init__(self, builder, rows, vectors):
@@ -103,10 +104,10 @@ class _Sums:
                 b.store(fused_multiply_add(b, left, vector, b.load(slot)), slot)
 
 
-def _row_pointers(builder, base, table, rows):
+def row_pointers(builder, base, table, rows):
     """Pointer of every row: ``base + table[r]`` floats."""
-    base, table = float_pointer(builder, base), _table_pointer(builder, table)
-    return [builder.gep(base, [_table_entry(builder, table, INT64(r))]) for r in range(rows)]
+    base, table = float_pointer(builder, base), table_pointer(builder, table)
+    return [builder.gep(base, [table_entry(builder, table, INT64(r))]) for r in range(rows)]
 
 
 def _begin(builder, sums, accumulate, results, fresh):
@@ -131,14 +132,14 @@ def _unrolled(builder, count, unroll, body):
 def _make_dot_tile(name, rows, vectors, unroll):
     def build(b, args):
         x, pixels, taps, tap_count, w, start, y, outs, accumulate = args
-        sums = _Sums(b, rows, vectors)
-        results = _row_pointers(b, y, outs, rows)
+        sums = Sums(b, rows, vectors)
+        results = row_pointers(b, y, outs, rows)
         _begin(b, sums, accumulate, results, lambda: sums.fill(float_pointer(b, start)))
-        sources = _row_pointers(b, x, pixels, rows)
-        taps, w = _table_pointer(b, taps), float_pointer(b, w)
+        sources = row_pointers(b, x, pixels, rows)
+        taps, w = table_pointer(b, taps), float_pointer(b, w)
         with cgutils.for_range(b, tap_count) as outer:
             entry = b.gep(taps, [b.mul(outer.index, INT64(3))])
-            shift, first, run = (_table_entry(b, entry, INT64(i)) for i in range(3))
+            shift, first, run = (table_entry(b, entry, INT64(i)) for i in range(3))
             shifted = [b.gep(source, [shift]) for source in sources]
             weights = b.gep(w, [b.mul(first, INT64(WIDE))])
 
@@ -166,7 +167,7 @@ def _make_dot_tile(name, rows, vectors, unroll):
             Not 0: add to what `y` holds and ignore `start`.
         """
 
-        return types.void(*[types.intp] * 9), _outlined(name, build)
+        return types.void(*[types.intp] * 9), outlined(name, build)
 
     return dot_tile
 
@@ -174,16 +175,16 @@ def _make_dot_tile(name, rows, vectors, unroll):
 def _make_outer_tile(name, rows, vectors, unroll):
     def build(b, args):
         x, entries, pixels, count, dy, y, outs, accumulate = args
-        sums = _Sums(b, rows, vectors)
-        results = _row_pointers(b, y, outs, rows)
+        sums = Sums(b, rows, vectors)
+        results = row_pointers(b, y, outs, rows)
         _begin(b, sums, accumulate, results, sums.clear)
-        sources = _row_pointers(b, x, entries, rows)
-        pixels, dy = _table_pointer(b, pixels), float_pointer(b, dy)
+        sources = row_pointers(b, x, entries, rows)
+        pixels, dy = table_pointer(b, pixels), float_pointer(b, dy)
 
         def step(p):
             pair = b.mul(p, INT64(2))
-            shift = _table_entry(b, pixels, pair)
-            right = b.gep(dy, [_table_entry(b, pixels, b.add(pair, INT64(1)))])
+            shift = table_entry(b, pixels, pair)
+            right = b.gep(dy, [table_entry(b, pixels, b.add(pair, INT64(1)))])
             sums.multiply_add(lambda r: b.gep(sources[r], [shift]), right)
 
         _unrolled(b, count, unroll, step)
@@ -207,7 +208,7 @@ def _make_outer_tile(name, rows, vectors, unroll):
             Not 0: add to what `y` holds.
         """
 
-        return types.void(*[types.intp] * 8), _outlined(name, build)
+        return types.void(*[types.intp] * 8), outlined(name, build)
 
     return outer_tile
 
@@ -252,101 +253,4 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
         for i, row in enumerate(_transposed(b, rows)):
             store_at(b, row, target, b.mul(target_stride, INT64(i)))
 
-    return types.void(*[types.intp] * 4), _outlined("transpose_block", build)
-
-
-# --- depthwise: vectors along the channels, no sum over them --------------------------------------------------
-
-#: Pixels of a depthwise tile, and taps whose weight gradients are summed together.
-DEPTHWISE_PIXELS, DEPTHWISE_TAPS = 6, 9
-
-
-def _channel_loop(builder, channels, body):
-    """``body(c)`` for vectors of channels; the last one overlaps its neighbour where `channels` is not a multiple."""
-    count = builder.lshr(builder.add(channels, INT64(LANES - 1)), INT64(3))
-    last = builder.sub(channels, INT64(LANES))
-    with cgutils.for_range(builder, count) as loop:
-        c = builder.shl(loop.index, INT64(3))
-        body(builder.select(builder.icmp_signed("<", c, last), c, last))
-
-
-@intrinsic
-def depthwise_dot(typingctx, x, pixels, taps, tap_count, w, start, y, outs, channels):
-    """``y[outs[r] + c] = start[c] + sum_t x[pixels[r] + taps[t].source + c] * w[taps[t].row + c]``, for all channels.
-
-    Parameters
-    ----------
-    x, w, start, y : int
-        Addresses.
-    pixels, outs : int
-        Addresses of int32 tables, one offset for each of the six pixels.
-    taps : int
-        Address of an int32 table of pairs (source offset, weight offset).
-    tap_count : int
-    channels : int
-        At least 8.
-    """
-
-    def build(b, args):
-        x, pixels, taps, tap_count, w, start, y, outs, channels = args
-        rows = DEPTHWISE_PIXELS
-        results, sources = _row_pointers(b, y, outs, rows), _row_pointers(b, x, pixels, rows)
-        taps, w, start = _table_pointer(b, taps), float_pointer(b, w), float_pointer(b, start)
-        sums = _Sums(b, rows, 1)
-
-        def vector_of_channels(c):
-            sums.fill(b.gep(start, [c]))
-            with cgutils.for_range(b, tap_count) as loop:
-                entry = b.gep(taps, [b.shl(loop.index, INT64(1))])
-                shift = b.add(_table_entry(b, entry, INT64(0)), c)
-                weight = load_at(b, w, b.add(_table_entry(b, entry, INT64(1)), c))
-                for source, (slot,) in zip(sources, sums.slots, strict=True):
-                    product = fused_multiply_add(b, load_at(b, source, shift), weight, b.load(slot))
-                    b.store(product, slot)
-            sums.store([b.gep(result, [c]) for result in results])
-
-        _channel_loop(b, channels, vector_of_channels)
-
-    return types.void(*[types.intp] * 9), _outlined("depthwise_dot", build)
-
-
-@intrinsic
-def depthwise_outer(typingctx, x, taps, pixels, count, dy, y, rows, channels):
-    """``y[rows[t] + c] += sum_p x[taps[t] + pixels[p].source + c] * dy[pixels[p].gradient + c]``, for all channels.
-
-    Parameters
-    ----------
-    x, dy, y : int
-        Addresses.
-    taps, rows : int
-        Addresses of int32 tables, one offset for each of the nine taps.
-    pixels : int
-        Address of an int32 table of pairs (source offset, gradient offset).
-    count : int
-        Number of pixels.
-    channels : int
-        A multiple of 8: overlapping vectors would be added twice.
-    """
-
-    def build(b, args):
-        x, taps, pixels, count, dy, y, rows, channels = args
-        sources = _row_pointers(b, x, taps, DEPTHWISE_TAPS)
-        results = _row_pointers(b, y, rows, DEPTHWISE_TAPS)
-        pixels, dy = _table_pointer(b, pixels), float_pointer(b, dy)
-        sums = _Sums(b, DEPTHWISE_TAPS, 1)
-
-        def vector_of_channels(c):
-            places = [b.gep(result, [c]) for result in results]
-            sums.load(places)
-            with cgutils.for_range(b, count) as loop:
-                entry = b.gep(pixels, [b.shl(loop.index, INT64(1))])
-                shift = b.add(_table_entry(b, entry, INT64(0)), c)
-                gradient = load_at(b, dy, b.add(_table_entry(b, entry, INT64(1)), c))
-                for source, (slot,) in zip(sources, sums.slots, strict=True):
-                    product = fused_multiply_add(b, load_at(b, source, shift), gradient, b.load(slot))
-                    b.store(product, slot)
-            sums.store(places)
-
-        _channel_loop(b, channels, vector_of_channels)
-
-    return types.void(*[types.intp] * 8), _outlined("depthwise_outer", build)
+    return types.void(*[types.intp] * 4), outlined("transpose_block", build)

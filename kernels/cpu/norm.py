@@ -18,7 +18,7 @@ from kernels.cpu.norm_kernels import (
     batch_norm_train_kernel,
 )
 
-_BLOCK, _REDUCTION_JOBS = 16, 16
+_BLOCK, _MOST_JOBS = 16, 16
 
 
 class _WideRows:
@@ -30,7 +30,9 @@ class _WideRows:
         self.width = math.lcm(channels, _BLOCK)
         self.rows = x.size // self.width
         #: Wide rows that are read in one go, so that they fit the first-level cache.
-        self.step = max(8, min(256, 8192 // self.width))
+        self.step = max(8, min(256, 2048 // self.width))
+        #: Wide rows of one job: at most sixteen jobs, none of them tiny.
+        self.block = max(1, -(self.rows // -_MOST_JOBS), CHUNK // self.width)
         #: Samples after the last wide row.
         self.rest = samples - self.rows * self.width // channels
 
@@ -40,7 +42,7 @@ class _WideRows:
 
     def partial(self) -> np.ndarray:
         """Two sums for each job and, last, for the samples after the last wide row."""
-        jobs = max(1, min(_REDUCTION_JOBS, self.rows * self.width // CHUNK))
+        jobs = -(self.rows // -self.block)
         partial = np.empty((jobs + 1, 2, self.width), np.float32)
         partial[jobs] = 0.0
         return partial
@@ -100,7 +102,7 @@ def batch_norm_forward_train(
         shifted = x[-rest:] - x[0]
         partial[-1, :, : x.shape[1]] = shifted.sum(axis=0), np.square(shifted).sum(axis=0)
     statistics = (mean, inv_std, running_mean, running_var, momentum, eps)
-    batch_norm_train_kernel(x, gamma, beta, y, *statistics, partial, table, wide.rows, wide.step)
+    batch_norm_train_kernel(x, gamma, beta, y, *statistics, partial, table, wide.rows, wide.step, wide.block)
     if rest:
         _normalise_rest(x, y, table, rest)
 
@@ -132,7 +134,7 @@ def batch_norm_forward_inference(
     table = wide.table(3)
     for row, values in zip(table, (running_mean, gamma * _inverse_deviation(running_var, eps), beta), strict=True):
         _fill(row, values)
-    batch_norm_inference_kernel(x, y, table, wide.rows, wide.step)
+    batch_norm_inference_kernel(x, y, table, wide.rows, wide.step, wide.block)
     if wide.rest:
         _normalise_rest(x, y, table, wide.rest)
 
@@ -154,7 +156,7 @@ def _backward(
     if rest:
         products = dy[-rest:] * (x[-rest:] - mean)
         partial[-1, :, : x.shape[1]] = dy[-rest:].sum(axis=0), products.sum(axis=0)
-    sums = (dgamma, dbeta, through_statistics, partial, table, wide.rows, wide.step)
+    sums = (dgamma, dbeta, through_statistics, partial, table, wide.rows, wide.step, wide.block)
     batch_norm_backward_kernel(x, gamma, mean, inv_std, dy, dx, *sums)
     if rest:
         _, factor, offset, slope = table[:, : x.shape[1]]

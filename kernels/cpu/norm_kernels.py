@@ -12,12 +12,11 @@ import math
 import numpy as np
 
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.jobs import SMALL, run_jobs
+from kernels.cpu.jobs import SMALL, run_chunks
 from kernels.cpu.simd import add, address, fma, load, splat, store, sub
 from kernels.cpu.tails import zero_floats
 
 _ZERO = np.float32(0)
-_MAP_JOBS = 64
 # Rows of the table of coefficients.
 SHIFT, FACTOR, OFFSET, SLOPE = 0, 1, 2, 3
 
@@ -25,13 +24,13 @@ SHIFT, FACTOR, OFFSET, SLOPE = 0, 1, 2, 3
 
 
 @inner
-def _moments_job(x, shift, partial, width, rows, step, jobs, job):
-    """``sum x - shift`` and ``sum (x - shift)^2`` of one block of wide rows, `step` rows at a time."""
-    sums = partial + 8 * width * job
+def _moments_job(x, shift, partial, width, step, block, start, end):
+    """``sum x - shift`` and ``sum (x - shift)^2`` of block of wide rows, `step` at a time."""
+    sums = partial + 8 * width * (start // block)
     zero_floats(sums, 2 * width)
-    squares, stop = sums + 4 * width, rows * (job + 1) // jobs
-    for first in range(rows * job // jobs, stop, step):
-        count = min(step, stop - first)
+    squares = sums + 4 * width
+    for first in range(start, end, step):
+        count = step if first + step < end else end - first
         for c in range(0, 4 * width, 64):
             place, k0, k1 = x + 4 * first * width + c, load(shift + c), load(shift + c + 32)
             s0, s1, q0, q1 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
@@ -46,13 +45,13 @@ def _moments_job(x, shift, partial, width, rows, step, jobs, job):
 
 
 @inner
-def _slopes_job(x, dy, mean, partial, width, rows, step, jobs, job):
-    """``sum dy`` and ``sum dy (x - mean)`` of one block of wide rows, `step` rows at a time."""
-    sums = partial + 8 * width * job
+def _slopes_job(x, dy, mean, partial, width, step, block, start, end):
+    """``sum dy`` and ``sum dy (x - mean)`` of block of wide rows, `step` at a time."""
+    sums = partial + 8 * width * (start // block)
     zero_floats(sums, 2 * width)
-    products, stop = sums + 4 * width, rows * (job + 1) // jobs
-    for first in range(rows * job // jobs, stop, step):
-        count = min(step, stop - first)
+    products = sums + 4 * width
+    for first in range(start, end, step):
+        count = step if first + step < end else end - first
         for c in range(0, 4 * width, 64):
             place, m0, m1 = 4 * first * width + c, load(mean + c), load(mean + c + 32)
             s0, s1, q0, q1 = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
@@ -68,24 +67,25 @@ def _slopes_job(x, dy, mean, partial, width, rows, step, jobs, job):
 
 
 @inner
-def _total(partial, which, channel, channels):
-    """Sum over jobs and repetitions of one channel, in order, float64."""
-    total = 0.0
+def _totals(partial, channel, channels):
+    """Both sums of one channel, float64: over jobs and repetitions, in order."""
+    first, second = 0.0, 0.0
     for job in range(partial.shape[0]):
         for i in range(channel, partial.shape[2], channels):
-            total += partial[job, which, i]
-    return total
+            first += partial[job, 0, i]
+            second += partial[job, 1, i]
+    return first, second
 
 
 # --- maps of the wide rows -----------------------------------------------------------------------
 
 
 @inner
-def _normalise_job(x, y, table, width, rows, step, jobs, job):
+def _normalise_job(x, y, table, width, step, start, end):
     """``y = (x - mean) factor + offset``."""
-    line, stop = 4 * width, rows * (job + 1) // jobs
-    for first in range(rows * job // jobs, stop, step):
-        count = min(step, stop - first)
+    line = 4 * width
+    for first in range(start, end, step):
+        count = step if first + step < end else end - first
         for c in range(table, table + line, 64):
             m0, a0, b0 = load(c), load(c + line), load(c + 2 * line)
             m1, a1, b1 = load(c + 32), load(c + line + 32), load(c + 2 * line + 32)
@@ -97,11 +97,11 @@ def _normalise_job(x, y, table, width, rows, step, jobs, job):
 
 
 @inner
-def _slope_job(x, dy, dx, table, width, rows, step, jobs, job):
+def _slope_job(x, dy, dx, table, width, step, start, end):
     """``dx = dy factor + (x - mean) slope + offset``."""
-    line, stop = 4 * width, rows * (job + 1) // jobs
-    for first in range(rows * job // jobs, stop, step):
-        count = min(step, stop - first)
+    line = 4 * width
+    for first in range(start, end, step):
+        count = step if first + step < end else end - first
         for c in range(table, table + line, 64):
             m0, a0, b0, k0 = load(c), load(c + line), load(c + 2 * line), load(c + 3 * line)
             d = c + 32
@@ -120,20 +120,20 @@ def _slope_job(x, dy, dx, table, width, rows, step, jobs, job):
 
 @kernel(
     "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f8, f8, "
-    "f4[:,:,::1], f4[:,::1], i8, i8)",
+    "f4[:,:,::1], f4[:,::1], i8, i8, i8)",
     parallel=False,
 )
 def batch_norm_train_kernel(
-    x, gamma, beta, y, mean, inv_std, running_mean, running_var, momentum, eps, partial, table, rows, step
+    x, gamma, beta, y, mean, inv_std, running_mean, running_var, momentum, eps, partial, table, rows, step, block
 ):
     """Statistics of the batch, then the normalisation. Row 0 of the table is the shift of both."""
-    samples, channels, width, jobs = x.shape[0], x.shape[1], table.shape[1], partial.shape[0] - 1
-    serial = x.size < SMALL
-    arguments = (address(x), address(table), address(partial), width, rows, step, jobs)
-    run_jobs(_moments_job, arguments, jobs, serial)
+    samples, channels, width, serial = x.shape[0], x.shape[1], table.shape[1], x.size < SMALL
+    arguments = (address(x), address(table), address(partial), width, step, block)
+    run_chunks(_moments_job, arguments, rows, block, serial)
     for c in range(channels):
-        center = _total(partial, 0, c, channels) / samples
-        variance = _total(partial, 1, c, channels) / samples - center * center
+        center, square = _totals(partial, c, channels)
+        center /= samples
+        variance = square / samples - center * center
         if variance < 0.0:
             variance = 0.0
         scale = 1.0 / math.sqrt(variance + eps)
@@ -148,38 +148,36 @@ def batch_norm_train_kernel(
             running_var[c] = (1.0 - momentum) * running_var[c] + momentum * variance
         for i in range(c, width, channels):
             table[FACTOR, i], table[OFFSET, i] = factor, offset
-    arguments = (address(x), address(y), address(table), width, rows, step, _MAP_JOBS)
-    run_jobs(_normalise_job, arguments, _MAP_JOBS, serial)
+    run_chunks(_normalise_job, (address(x), address(y), address(table), width, step), rows, block, serial)
 
 
-@kernel("void(f4[:,::1], f4[:,::1], f4[:,::1], i8, i8)", parallel=False)
-def batch_norm_inference_kernel(x, y, table, rows, step):
+@kernel("void(f4[:,::1], f4[:,::1], f4[:,::1], i8, i8, i8)", parallel=False)
+def batch_norm_inference_kernel(x, y, table, rows, step, block):
     """The normalisation with given coefficients."""
-    arguments = (address(x), address(y), address(table), table.shape[1], rows, step, _MAP_JOBS)
-    run_jobs(_normalise_job, arguments, _MAP_JOBS, x.size < SMALL)
+    arguments = (address(x), address(y), address(table), table.shape[1], step)
+    run_chunks(_normalise_job, arguments, rows, block, x.size < SMALL)
 
 
 @kernel(
     "void(f4[:,::1], f4[::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1], b1, "
-    "f4[:,:,::1], f4[:,::1], i8, i8)",
+    "f4[:,:,::1], f4[:,::1], i8, i8, i8)",
     parallel=False,
 )
 def batch_norm_backward_kernel(
-    x, gamma, mean, inv_std, dy, dx, dgamma, dbeta, through_statistics, partial, table, rows, step
+    x, gamma, mean, inv_std, dy, dx, dgamma, dbeta, through_statistics, partial, table, rows, step, block
 ):
     """Sums of the slopes, then dx; without `through_statistics` the mean and the variance are constants."""
-    samples, channels, width, jobs = x.shape[0], x.shape[1], table.shape[1], partial.shape[0] - 1
-    serial = x.size < SMALL
-    arguments = (address(x), address(dy), address(table), address(partial), width, rows, step, jobs)
-    run_jobs(_slopes_job, arguments, jobs, serial)
+    samples, channels, width, serial = x.shape[0], x.shape[1], table.shape[1], x.size < SMALL
+    arguments = (address(x), address(dy), address(table), address(partial), width, step, block)
+    run_chunks(_slopes_job, arguments, rows, block, serial)
     for c in range(channels):
-        sum_dy, scale = _total(partial, 0, c, channels), np.float64(inv_std[c])
-        sum_normalised = _total(partial, 1, c, channels) * scale
+        (sum_dy, sum_product), scale = _totals(partial, c, channels), np.float64(inv_std[c])
+        sum_normalised = sum_product * scale
         dgamma[c], dbeta[c] = sum_normalised, sum_dy
         factor = gamma[c] * scale
         share = factor / samples if through_statistics else 0.0
         for i in range(c, width, channels):
             table[FACTOR, i], table[OFFSET, i] = factor, -share * sum_dy
             table[SLOPE, i] = -share * scale * sum_normalised
-    arguments = (address(x), address(dy), address(dx), address(table), width, rows, step, _MAP_JOBS)
-    run_jobs(_slope_job, arguments, _MAP_JOBS, serial)
+    slopes = (address(x), address(dy), address(dx), address(table), width, step)
+    run_chunks(_slope_job, slopes, rows, block, serial)

@@ -9,11 +9,22 @@ import math
 
 import numpy as np
 
-from kernels.cpu import simd
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.jobs import CHUNK, SMALL, chunk_count, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, run_chunks
 from kernels.cpu.maps import flatten, map_one
-from kernels.cpu.simd import add, address, div, fma, mul, select_gt, select_lt, splat
+from kernels.cpu.simd import (
+    add,
+    address,
+    div,
+    fma,
+    lane_total,
+    load_scalar,
+    mul,
+    select_gt,
+    select_lt,
+    splat,
+    square_root,
+)
 from kernels.cpu.tails import read, write
 
 _ZERO = np.float32(0)
@@ -28,71 +39,71 @@ def _penalised(w, g, l1, l2, grad_scale):
 
 
 @inner
-def _sgd_job(w, g, size, lr, l1, l2, grad_scale, job):
-    for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size), 8):
-        weights = read(w + 4 * i, size - i)
-        step = _penalised(weights, read(g + 4 * i, size - i), l1, l2, grad_scale)
-        write(w + 4 * i, fma(step, splat(-lr), weights), size - i)
+def _sgd_chunk(w, g, lr, l1, l2, grad_scale, start, stop):
+    for i in range(start, stop, 8):
+        weights = read(w + 4 * i, stop - i)
+        step = _penalised(weights, read(g + 4 * i, stop - i), l1, l2, grad_scale)
+        write(w + 4 * i, fma(step, splat(-lr), weights), stop - i)
 
 
 @kernel("void(f4[::1], f4[::1], f4, f4, f4, f4)", parallel=False)
 def sgd_kernel(w, g, lr, l1, l2, grad_scale):
     """One pass of gradient descent."""
-    arguments = (address(w), address(g), w.size, lr, l1, l2, grad_scale)
-    run_jobs(_sgd_job, arguments, chunk_count(w.size), w.size < SMALL)
+    arguments = (address(w), address(g), lr, l1, l2, grad_scale)
+    run_chunks(_sgd_chunk, arguments, w.size, CHUNK, w.size < SMALL)
 
 
 @inner
-def _momentum_job(w, g, v, size, lr, momentum, own, past, l1, l2, grad_scale, job):
-    for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size), 8):
-        weights = read(w + 4 * i, size - i)
-        gradient = _penalised(weights, read(g + 4 * i, size - i), l1, l2, grad_scale)
-        velocity = fma(read(v + 4 * i, size - i), splat(momentum), gradient)
+def _momentum_chunk(w, g, v, lr, momentum, own, past, l1, l2, grad_scale, start, stop):
+    for i in range(start, stop, 8):
+        weights = read(w + 4 * i, stop - i)
+        gradient = _penalised(weights, read(g + 4 * i, stop - i), l1, l2, grad_scale)
+        velocity = fma(read(v + 4 * i, stop - i), splat(momentum), gradient)
         step = fma(velocity, splat(past), mul(gradient, splat(own)))
-        write(v + 4 * i, velocity, size - i)
-        write(w + 4 * i, fma(step, splat(-lr), weights), size - i)
+        write(v + 4 * i, velocity, stop - i)
+        write(w + 4 * i, fma(step, splat(-lr), weights), stop - i)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4, f4, f4, f4, f4, f4, f4)", parallel=False)
 def momentum_kernel(w, g, v, lr, momentum, own, past, l1, l2, grad_scale):
     """The step is ``own g' + past v``: (0, 1) for plain momentum, (1, momentum) for Nesterov's."""
-    arguments = (address(w), address(g), address(v), w.size, lr, momentum, own, past, l1, l2, grad_scale)
-    run_jobs(_momentum_job, arguments, chunk_count(w.size), w.size < SMALL)
+    arguments = (address(w), address(g), address(v), lr, momentum, own, past, l1, l2, grad_scale)
+    run_chunks(_momentum_chunk, arguments, w.size, CHUNK, w.size < SMALL)
 
 
 @inner
-def _rmsprop_job(w, g, s, size, lr, alpha, rest, eps, l1, l2, grad_scale, job):
-    for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size), 8):
-        weights = read(w + 4 * i, size - i)
-        gradient = _penalised(weights, read(g + 4 * i, size - i), l1, l2, grad_scale)
+def _rmsprop_chunk(w, g, s, lr, alpha, rest, eps, l1, l2, grad_scale, start, stop):
+    for i in range(start, stop, 8):
+        weights = read(w + 4 * i, stop - i)
+        gradient = _penalised(weights, read(g + 4 * i, stop - i), l1, l2, grad_scale)
         square = mul(mul(gradient, gradient), splat(rest))
-        square = fma(read(s + 4 * i, size - i), splat(alpha), square)
-        step = div(gradient, add(simd.square_root(square), splat(eps)))
-        write(s + 4 * i, square, size - i)
-        write(w + 4 * i, fma(step, splat(-lr), weights), size - i)
+        square = fma(read(s + 4 * i, stop - i), splat(alpha), square)
+        step = div(gradient, add(square_root(square), splat(eps)))
+        write(s + 4 * i, square, stop - i)
+        write(w + 4 * i, fma(step, splat(-lr), weights), stop - i)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4, f4, f4, f4, f4, f4, f4)", parallel=False)
 def rmsprop_kernel(w, g, s, lr, alpha, rest, eps, l1, l2, grad_scale):
     """One pass of RMSprop; `rest` is ``1 - alpha``."""
-    arguments = (address(w), address(g), address(s), w.size, lr, alpha, rest, eps, l1, l2, grad_scale)
-    run_jobs(_rmsprop_job, arguments, chunk_count(w.size), w.size < SMALL)
+    arguments = (address(w), address(g), address(s), lr, alpha, rest, eps, l1, l2, grad_scale)
+    run_chunks(_rmsprop_chunk, arguments, w.size, CHUNK, w.size < SMALL)
 
 
 @inner
-def _adam_job(w, g, m, v, size, rate, keep, betas, eps, penalties, job):
+def _adam_chunk(w, g, m, v, rate, keep, betas, eps, penalties, start, stop):
     beta1, rest1, beta2, rest2 = betas
     l1, l2, grad_scale = penalties
-    for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size), 8):
-        weights = read(w + 4 * i, size - i)
-        gradient = _penalised(weights, read(g + 4 * i, size - i), l1, l2, grad_scale)
-        first = fma(read(m + 4 * i, size - i), splat(beta1), mul(gradient, splat(rest1)))
+    for i in range(start, stop, 8):
+        weights = read(w + 4 * i, stop - i)
+        gradient = _penalised(weights, read(g + 4 * i, stop - i), l1, l2, grad_scale)
+        first = fma(read(m + 4 * i, stop - i), splat(beta1), mul(gradient, splat(rest1)))
         square = mul(mul(gradient, gradient), splat(rest2))
-        second = fma(read(v + 4 * i, size - i), splat(beta2), square)
-        step = div(first, add(simd.square_root(second), splat(eps)))
-        write(m + 4 * i, first, size - i)
-        write(v + 4 * i, second, size - i)
-        write(w + 4 * i, fma(step, splat(-rate), mul(weights, splat(keep))), size - i)
+        second = fma(read(v + 4 * i, stop - i), splat(beta2), square)
+        step = div(first, add(square_root(second), splat(eps)))
+        write(m + 4 * i, first, stop - i)
+        write(v + 4 * i, second, stop - i)
+        write(w + 4 * i, fma(step, splat(-rate), mul(weights, splat(keep))), stop - i)
 
 
 @kernel(
@@ -101,27 +112,26 @@ def _adam_job(w, g, m, v, size, rate, keep, betas, eps, penalties, job):
 )
 def adam_kernel(w, g, m, v, rate, keep, betas, eps, penalties):
     """One pass of Adam with the bias corrections folded into `rate` and `eps`."""
-    arguments = (address(w), address(g), address(m), address(v), w.size, rate, keep, betas, eps, penalties)
-    run_jobs(_adam_job, arguments, chunk_count(w.size), w.size < SMALL)
+    arguments = (address(w), address(g), address(m), address(v), rate, keep, betas, eps, penalties)
+    run_chunks(_adam_chunk, arguments, w.size, CHUNK, w.size < SMALL)
 
 
 @inner
-def _square_sum_job(g, size, partial, job):
+def _square_sum_chunk(g, partial, start, stop):
     total = 0.0
-    for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size)):
-        value = np.float64(simd.load_scalar(g + 4 * i))
+    for place in range(g + 4 * start, g + 4 * stop, 4):
+        value = np.float64(load_scalar(place))
         total += value * value
-    partial[job] = total
+    partial[start // CHUNK] = total
 
 
-@kernel("f8(f4[::1])", parallel=False)
-def sum_of_squares_kernel(g):
+@kernel("f8(f4[::1], f8[::1])", parallel=False)
+def sum_of_squares_kernel(g, partial):
     """One partial sum for each chunk, added up in order."""
-    partial = np.empty(chunk_count(g.size), np.float64)
-    run_jobs(_square_sum_job, (address(g), g.size, partial), partial.size, g.size < SMALL)
+    run_chunks(_square_sum_chunk, (address(g), partial), g.size, CHUNK, g.size < SMALL)
     total = 0.0
-    for value in partial:
-        total += value
+    for i in range(partial.size):
+        total += partial[i]
     return total
 
 
@@ -136,28 +146,31 @@ _clip_body = map_one(_clip)
 @kernel("void(f4[::1], f4)", parallel=False)
 def clip_kernel(g, limit):
     """Clip in place."""
-    arguments = (address(g), address(g), g.size, limit)
-    run_jobs(_clip_body, arguments, chunk_count(g.size), g.size < SMALL)
+    run_chunks(_clip_body, (address(g), address(g), limit), g.size, CHUNK, g.size < SMALL)
 
 
 @inner
-def _poison_job(x, size, partial, job):
+def _poison_chunk(x, partial, start, stop):
     """0 if the chunk is finite, NaN if not: zero times infinity is NaN, and NaN stays."""
     total, zero = splat(_ZERO), splat(_ZERO)
-    for i in range(CHUNK * job, min(CHUNK * job + CHUNK, size), 8):
-        total = fma(read(x + 4 * i, size - i), zero, total)
-    partial[job] = simd.lane_total(total)
+    for i in range(start, stop, 8):
+        total = fma(read(x + 4 * i, stop - i), zero, total)
+    partial[start // CHUNK] = lane_total(total)
 
 
-@kernel("b1(f4[::1])", parallel=False)
-def all_finite_kernel(x):
+@kernel("b1(f4[::1], f8[::1])", parallel=False)
+def all_finite_kernel(x, partial):
     """Whether all elements times zero add up to zero."""
-    partial = np.empty(chunk_count(x.size), np.float32)
-    run_jobs(_poison_job, (address(x), x.size, partial), partial.size, x.size < SMALL)
-    total = np.float32(0)
-    for value in partial:
-        total += value
-    return total == 0
+    run_chunks(_poison_chunk, (address(x), partial), x.size, CHUNK, x.size < SMALL)
+    total = 0.0
+    for i in range(partial.size):
+        total += partial[i]
+    return total == 0.0
+
+
+def _partial(x: np.ndarray) -> np.ndarray:
+    """Room for one number from each chunk of `x`."""
+    return np.empty(-(x.size // -CHUNK))
 
 
 def sgd_update(w: np.ndarray, g: np.ndarray, lr: float, l1: float, l2: float, grad_scale: float) -> None:
@@ -288,7 +301,7 @@ def sum_of_squares(g: np.ndarray) -> float:
     -------
     float
     """
-    return sum_of_squares_kernel(*flatten(g))
+    return sum_of_squares_kernel(*flatten(g), _partial(g))
 
 
 def clip_by_value(g: np.ndarray, limit: float) -> None:
@@ -314,4 +327,4 @@ def all_finite(x: np.ndarray) -> bool:
     -------
     bool
     """
-    return bool(all_finite_kernel(*flatten(x)))
+    return bool(all_finite_kernel(*flatten(x), _partial(x)))

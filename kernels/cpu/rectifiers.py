@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.cpu import vmath
 from kernels.cpu.jit import kernel
-from kernels.cpu.jobs import SMALL, chunk_count, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, run_chunks
 from kernels.cpu.maps import flatten, map_one, map_two
 from kernels.cpu.simd import address
 
@@ -61,15 +61,15 @@ _relu_slope_body = map_two(_relu_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def relu_forward_kernel(x, y):
     """ReLU of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_relu_body, arguments, chunk_count(x.size), x.size < SMALL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_relu_body, arguments, x.size, CHUNK, x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def relu_backward_kernel(y, dy, dx):
     """ReLU's gradient, flat arrays."""
-    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_relu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+    arguments = (address(y), address(dy), address(dx), _NO_PARAMETER)
+    run_chunks(_relu_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 _leaky_relu_body = map_one(_leaky_relu)
@@ -79,15 +79,15 @@ _leaky_relu_slope_body = map_two(_leaky_relu_slope)
 @kernel("void(f4[::1], f4[::1], f4)", parallel=False)
 def leaky_relu_forward_kernel(x, y, slope):
     """Leaky ReLU of a flat array."""
-    arguments = (address(x), address(y), x.size, slope)
-    run_jobs(_leaky_relu_body, arguments, chunk_count(x.size), x.size < SMALL)
+    arguments = (address(x), address(y), slope)
+    run_chunks(_leaky_relu_body, arguments, x.size, CHUNK, x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
 def leaky_relu_backward_kernel(x, dy, dx, slope):
     """Leaky ReLU's gradient, flat arrays."""
-    arguments = (address(x), address(dy), address(dx), dx.size, slope)
-    run_jobs(_leaky_relu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+    arguments = (address(x), address(dy), address(dx), slope)
+    run_chunks(_leaky_relu_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 _relu6_body = map_one(_relu6)
@@ -97,15 +97,15 @@ _relu6_slope_body = map_two(_relu6_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def relu6_forward_kernel(x, y):
     """ReLU6 of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_relu6_body, arguments, chunk_count(x.size), x.size < SMALL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_relu6_body, arguments, x.size, CHUNK, x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def relu6_backward_kernel(y, dy, dx):
     """ReLU6's gradient, flat arrays."""
-    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_relu6_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+    arguments = (address(y), address(dy), address(dx), _NO_PARAMETER)
+    run_chunks(_relu6_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 _hard_swish_body = map_one(_hard_swish)
@@ -115,15 +115,15 @@ _hard_swish_slope_body = map_two(_hard_swish_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def hard_swish_forward_kernel(x, y):
     """Hard swish of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_hard_swish_body, arguments, chunk_count(x.size), x.size < SMALL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_hard_swish_body, arguments, x.size, CHUNK, x.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def hard_swish_backward_kernel(x, dy, dx):
     """Hard swish's gradient, flat arrays."""
-    arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_hard_swish_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+    arguments = (address(x), address(dy), address(dx), _NO_PARAMETER)
+    run_chunks(_hard_swish_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 # --- the functions -------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.cpu import vmath
 from kernels.cpu.jit import kernel
-from kernels.cpu.jobs import SMALL, SMALL_TRANSCENDENTAL, chunk_count, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_chunks
 from kernels.cpu.maps import flatten, map_one, map_two
 from kernels.cpu.simd import address
 
@@ -63,15 +63,15 @@ _sigmoid_slope_body = map_two(_sigmoid_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def sigmoid_forward_kernel(x, y):
     """Sigmoid of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_sigmoid_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_sigmoid_body, arguments, x.size, CHUNK, x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def sigmoid_backward_kernel(y, dy, dx):
     """Sigmoid's gradient, flat arrays."""
-    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_sigmoid_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+    arguments = (address(y), address(dy), address(dx), _NO_PARAMETER)
+    run_chunks(_sigmoid_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 _tanh_body = map_one(_tanh)
@@ -81,15 +81,15 @@ _tanh_slope_body = map_two(_tanh_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def tanh_forward_kernel(x, y):
     """Hyperbolic tangent of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_tanh_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_tanh_body, arguments, x.size, CHUNK, x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def tanh_backward_kernel(y, dy, dx):
     """Hyperbolic tangent's gradient, flat arrays."""
-    arguments = (address(y), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_tanh_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL)
+    arguments = (address(y), address(dy), address(dx), _NO_PARAMETER)
+    run_chunks(_tanh_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 _gelu_body = map_one(_gelu)
@@ -99,15 +99,20 @@ _gelu_slope_body = map_two(_gelu_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def gelu_forward_kernel(x, y):
     """GELU of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_gelu_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_gelu_body, arguments, x.size, CHUNK, x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def gelu_backward_kernel(x, dy, dx):
     """GELU's gradient, flat arrays."""
-    arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_gelu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL_TRANSCENDENTAL)
+    run_chunks(
+        _gelu_slope_body,
+        (address(x), address(dy), address(dx), _NO_PARAMETER),
+        dx.size,
+        CHUNK,
+        dx.size < SMALL_TRANSCENDENTAL,
+    )
 
 
 _silu_body = map_one(_silu)
@@ -117,15 +122,20 @@ _silu_slope_body = map_two(_silu_slope)
 @kernel("void(f4[::1], f4[::1])", parallel=False)
 def silu_forward_kernel(x, y):
     """SiLU of a flat array."""
-    arguments = (address(x), address(y), x.size, _NO_PARAMETER)
-    run_jobs(_silu_body, arguments, chunk_count(x.size), x.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_silu_body, arguments, x.size, CHUNK, x.size < SMALL_TRANSCENDENTAL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def silu_backward_kernel(x, dy, dx):
     """SiLU's gradient, flat arrays."""
-    arguments = (address(x), address(dy), address(dx), dx.size, _NO_PARAMETER)
-    run_jobs(_silu_slope_body, arguments, chunk_count(dx.size), dx.size < SMALL_TRANSCENDENTAL)
+    run_chunks(
+        _silu_slope_body,
+        (address(x), address(dy), address(dx), _NO_PARAMETER),
+        dx.size,
+        CHUNK,
+        dx.size < SMALL_TRANSCENDENTAL,
+    )
 
 
 # --- the functions -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernels.cpu import vmath
 from kernels.cpu.jit import inner, kernel
-from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_jobs
+from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_chunks
 from kernels.cpu.lanes import compiled
 from kernels.cpu.simd import add, address, fma, lane_max, lane_total, mul, select_gt, splat, sub
 from kernels.cpu.tails import read, read_filled, write
@@ -49,22 +49,21 @@ def softmax_row(x, y, width):
 
 
 @inner
-def _softmax_job(x, y, rows, width, step, job):
-    for row in range(job * step, min(rows, (job + 1) * step)):
+def _softmax_rows(x, y, width, start, stop):
+    for row in range(start, stop):
         softmax_row(x + 4 * row * width, y + 4 * row * width, width)
 
 
 @kernel("void(f4[:,::1], f4[:,::1], i8)", parallel=False)
 def softmax_forward_kernel(x, y, step):
     """Softmax of rows, `step` rows in a job."""
-    rows, width = x.shape
-    arguments = (address(x), address(y), rows, width, step)
-    run_jobs(_softmax_job, arguments, (rows + step - 1) // step, x.size < SMALL_TRANSCENDENTAL)
+    arguments = (address(x), address(y), x.shape[1])
+    run_chunks(_softmax_rows, arguments, x.shape[0], step, x.size < SMALL_TRANSCENDENTAL)
 
 
 @inner
-def _softmax_slope_job(y, dy, dx, rows, width, step, job):
-    for row in range(job * step, min(rows, (job + 1) * step)):
+def _softmax_slope_rows(y, dy, dx, width, start, stop):
+    for row in range(start, stop):
         first = 4 * row * width
         total = splat(_ZERO)
         for c in range(0, width, 8):
@@ -80,9 +79,8 @@ def _softmax_slope_job(y, dy, dx, rows, width, step, job):
 @kernel("void(f4[:,::1], f4[:,::1], f4[:,::1], i8)", parallel=False)
 def softmax_backward_kernel(y, dy, dx, step):
     """Gradient of the softmax of rows, `step` rows in a job."""
-    rows, width = y.shape
-    arguments = (address(y), address(dy), address(dx), rows, width, step)
-    run_jobs(_softmax_slope_job, arguments, (rows + step - 1) // step, y.size < SMALL)
+    arguments = (address(y), address(dy), address(dx), y.shape[1])
+    run_chunks(_softmax_slope_rows, arguments, y.shape[0], step, y.size < SMALL)
 
 
 def _as_rows(*arrays: np.ndarray) -> list[np.ndarray]:

@@ -59,27 +59,6 @@ def _is_whole(builder, count):
     return builder.icmp_signed(">=", count, INT64(LANES))
 
 
-@intrinsic
-def load_first(typingctx, place, count, fill):
-    """The first `count` floats at address `place`; the other lanes from the vector `fill`. Reads nothing beyond."""
-
-    def codegen(context, builder, signature, args):
-        return _masked_load(builder, *args, align=4)
-
-    return float32x8(types.intp, types.intp, float32x8), codegen
-
-
-@intrinsic
-def store_first(typingctx, place, vector, count):
-    """Write the first `count` lanes to address `place`, and nothing beyond."""
-
-    def codegen(context, builder, signature, args):
-        _masked_store(builder, *args, align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, float32x8, types.intp), codegen
-
-
 def _read(builder, place, count, fill, align):
     """A vector in memory, or its first `count` lanes and those of `fill`."""
     result = cgutils.alloca_once(builder, fill.type)

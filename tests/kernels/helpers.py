@@ -62,11 +62,26 @@ def threads(count):
         numba.set_num_threads(before)
 
 
+GUARD = 64
+
+
+def guarded(array):
+    """A copy with `GUARD` known bytes before and behind it, and all of these bytes together."""
+    room = np.full(array.nbytes + 2 * GUARD, 0xA5, np.uint8)
+    copy = room[GUARD : GUARD + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy, room
+
+
 def run(function, *args):
-    """Call `function` on copies of the arrays among `args`; return the copies."""
-    copies = [each.copy() if isinstance(each, np.ndarray) else each for each in args]
-    function(*copies)
-    return copies
+    """Call `function` on copies of the arrays among `args`; return the copies. Nothing beside them may be written."""
+    pairs = [guarded(each) if isinstance(each, np.ndarray) else (each, None) for each in args]
+    function(*(copy for copy, _ in pairs))
+    for _, room in pairs:
+        if room is not None:
+            assert (room[:GUARD] == 0xA5).all(), "bytes before an array were overwritten"
+            assert (room[-GUARD:] == 0xA5).all(), "bytes behind an array were overwritten"
+    return [copy for copy, _ in pairs]
 
 
 def check(name, *args, outputs, tolerance=1e-4, scale=0.0):
