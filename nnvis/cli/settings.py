@@ -102,6 +102,7 @@ def describe(options: TrainOptions) -> str:
     numbers = {"momentum": getattr(chosen, "momentum", 0), "weight decay": chosen.weight_decay, "l1": chosen.l1}
     words += [f"{name} {value:g}" for name, value in numbers.items() if value]
     words += [str(options.schedule)] * (str(options.schedule) != "constant")
+    words += [] if options.clip_norm is None else [f"gradient norm at most {options.clip_norm:g}"]
     words += [f"batch {options.batch_size}"]
     words += [f"augment {options.augmentation}"] * (str(options.augmentation) != "none")
     return ", ".join([*words, f"{options.epochs} epoch{'s' * (options.epochs != 1)}"])

@@ -14,7 +14,7 @@ ORDER, AUGMENT, SPLIT, TOY, SHAPES = range(1, 6)
 
 def stream(seed: int, purpose: int, position: int = 0) -> np.random.Philox:
     """A bit generator for `purpose` at `position`, for example at an epoch."""
-    return np.random.Philox(key=[seed % 2**64, (purpose << 48) | position])
+    return np.random.Philox(key=np.array([seed % 2**64, (purpose << 48) | position], np.uint64))
 
 
 def generator(seed: int, purpose: int, position: int = 0) -> np.random.Generator:

@@ -29,15 +29,15 @@ def _args(*words: str) -> argparse.Namespace:
 
 def test_a_network_brings_the_settings_that_suit_it():
     options = _options("lenet5")
-    assert (options.epochs, options.batch_size, options.optimizer) == (3, 64, nv.SGD(0.05, 0.9))
-    assert str(options.schedule) == "cosine" and options.loss == nv.CrossEntropy()
-    assert describe(options) == "sgd lr 0.05, momentum 0.9, cosine, batch 64, 3 epochs"
+    assert (options.epochs, options.batch_size, options.optimizer) == (3, 64, nv.SGD(0.05, 0.9, weight_decay=5e-4))
+    assert str(options.schedule) == "cosine" and options.loss == nv.CrossEntropy() and options.clip_norm == 1
+    assert describe(options) == (
+        "sgd lr 0.05, momentum 0.9, weight decay 0.0005, cosine, gradient norm at most 1, batch 64, 3 epochs"
+    )
 
 
 def test_what_the_user_says_wins():
-    options = _options(
-        "lenet5", "--lr", "0.2", "--epochs", "1", "--momentum", "0", "--schedule", "step:2", "--l1", "1e-4"
-    )
+    options = _options("mlp", "--lr", "0.2", "--epochs", "1", "--momentum", "0", "--schedule", "step:2", "--l1", "1e-4")
     assert options.optimizer == nv.SGD(0.2, l1=1e-4) and options.epochs == 1
     assert describe(options) == "sgd lr 0.2, l1 0.0001, step:2, batch 64, 1 epoch"
 
