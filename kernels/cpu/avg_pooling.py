@@ -209,6 +209,7 @@ def avg_pool2d_backward(
     size, output_size = dx.shape[1:3], dy.shape[1:3]
     if tile_pooling.applies(size, output_size, kernel, stride, padding):
         tile_pooling.avg_pool_tiles_backward(dy, dx)
+        tile_pooling.clear_rest(dx, output_size)
     else:
         tables = _tables(size, output_size, kernel, stride, padding, count_include_pad)
         avg_pool_backward_kernel(dy, dx, *tables)

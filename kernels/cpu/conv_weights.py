@@ -12,9 +12,6 @@ from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, outer_narrow, outer_wide
 from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats, copy_rows, gather_rows
 
-_TILE_BYTES = WIDE_ROWS * ROW_BYTES
-
-
 # --- chunks: private gradients of small weights --------------------------------------------------------------
 
 
@@ -116,32 +113,22 @@ def weight_gradient_chunks(job, x, dy, dw, db, private, plan, scratch_row):
 
 
 @inner
-def _block_tiles(sources, channels, gradients, width, count, dw, more, tile, plan):
-    """All tiles of one panel: `count` packed pixels' outer products, added to `dw` where `more` is not 0."""
-    pairs, outs = plan + 4 * entry(plan, wt.STEP_TABLE), plan + 4 * entry(plan, wt.OUT_ROWS)
-    tile_rows, row_bytes = plan + 4 * entry(plan, wt.TILE_ROWS), 4 * entry(plan, wt.OUTPUTS)
-    for c in range(0, channels, WIDE_ROWS):
-        entries, target = plan + 4 * (entry(plan, wt.ENTRY_ROWS) + c), dw + c * row_bytes
-        whole = c + WIDE_ROWS <= channels and width == WIDE
-        place, rows = (target, outs) if whole else (tile, tile_rows)
-        outer_wide(sources, entries, pairs, count, gradients, place, rows, more if whole else 0)
-        for r in range(0 if whole else min(WIDE_ROWS, channels - c)):
-            if more:
-                add_floats(target + r * row_bytes, tile + r * ROW_BYTES, width)
-            else:
-                copy_floats(target + r * row_bytes, tile + r * ROW_BYTES, width)
+def _block_pixels(pairs, count, x, channels, dy, width, more, scratch_row, plan):
+    """Copy the channels and gradients of `count` pixels side by side; add their outer products to the block's sums.
 
-
-@inner
-def _block_pixels(pairs, count, x, channels, dy, width, dw, more, scratch_row, plan):
-    """Copy the channels and gradients of `count` pixels side by side and multiply them."""
-    sources = scratch_row + _TILE_BYTES
-    gradients = sources + 4 * entry(plan, wt.STEP) * entry(plan, wt.BLOCK_INNER)
-    gather_rows(sources, entry(plan, wt.BLOCK_INNER), x, pairs, count, channels)
-    gather_rows(gradients, entry(plan, wt.BLOCK_OUTPUTS), dy, pairs + 4, count, width)
+    Sums begin anew where `more` is 0. They have whole tiles: rows and columns past the block's own are never read.
+    """
+    inner_floats, output_floats = entry(plan, wt.BLOCK_INNER), entry(plan, wt.BLOCK_OUTPUTS)
+    sources = scratch_row + 4 * inner_floats * output_floats
+    gradients = sources + 4 * entry(plan, wt.STEP) * inner_floats
+    gather_rows(sources, inner_floats, x, pairs, count, channels)
+    gather_rows(gradients, output_floats, dy, pairs + 4, count, width)
+    steps, outs = plan + 4 * entry(plan, wt.STEP_TABLE), plan + 4 * entry(plan, wt.OUT_ROWS)
     for first in range(0, width, WIDE):
-        valid, right = min(WIDE, width - first), gradients + 4 * first
-        _block_tiles(sources, channels, right, valid, count, dw + 4 * first, more, scratch_row, plan)
+        for c in range(0, channels, WIDE_ROWS):
+            entries = plan + 4 * (entry(plan, wt.ENTRY_ROWS) + c)
+            target = scratch_row + 4 * (c * output_floats + first)
+            outer_wide(sources, entries, steps, count, gradients + 4 * first, target, outs, more)
 
 
 @inner
@@ -150,8 +137,9 @@ def _block(tap, x, channels, dy, width, dw, scratch_row, plan):
     images, group, step = entry(plan, wt.IMAGES), entry(plan, wt.GROUP), entry(plan, wt.STEP)
     at = entry(plan, wt.TAP_TABLE) + tap * wt.TAP_FIELDS
     size, table = entry(plan, at + wt.TAP_SIZE), entry(plan, at + wt.TAP_PIXELS)
-    for c in range(channels if size == 0 else 0):
-        clear_floats(dw + 4 * c * entry(plan, wt.OUTPUTS), width)
+    row_floats, outputs = entry(plan, wt.BLOCK_OUTPUTS), entry(plan, wt.OUTPUTS)
+    if size == 0:
+        clear_floats(scratch_row, channels * row_floats)
     more = 0
     for first in range(0, images, group):
         pixels = min(group, images - first) * size
@@ -159,8 +147,10 @@ def _block(tap, x, channels, dy, width, dw, scratch_row, plan):
         gradients = dy + 4 * first * entry(plan, wt.GRADIENT_IMAGE)
         for low in range(0, pixels, step):
             count, pairs = min(step, pixels - low), plan + 4 * (table + 2 * low)
-            _block_pixels(pairs, count, source, channels, gradients, width, dw, more, scratch_row, plan)
+            _block_pixels(pairs, count, source, channels, gradients, width, more, scratch_row, plan)
             more = 1
+    for c in range(channels):
+        copy_floats(dw + 4 * c * outputs, scratch_row + 4 * c * row_floats, width)
 
 
 @body
@@ -213,5 +203,5 @@ def _run_chunks(plan, x, dy, dw, db):
 def _run_blocks(plan, x, dy, dw, db):
     header = plan[: wt.HEADER].tolist()
     jobs = (header[wt.TAPS] * header[wt.INNER_BLOCKS] + (db is not None)) * header[wt.PANEL_GROUPS]
-    rows = scratch.thread_rows("packed pixels", _TILE_BYTES // 4 + wt.block_floats(header))
+    rows = scratch.thread_rows("packed pixels", wt.block_floats(header))
     launch(weight_gradient_blocks, 0, jobs, bool(header[wt.SERIAL]), (x, dy, dw, db, None), plan, rows)

@@ -18,7 +18,7 @@ from kernels.cpu.simd import INT64
 #: Elements in one job of an elementwise kernel; a multiple of the vector length.
 CHUNK = 8192
 #: Elements below which a kernel that only moves memory stays on the calling thread.
-SMALL = 65536
+SMALL = 49152
 #: The same for a kernel that computes exponentials.
 SMALL_TRANSCENDENTAL = 8192
 

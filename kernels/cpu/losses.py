@@ -26,15 +26,6 @@ _FAR = np.float32(-100)
 
 
 @inner
-def _misfits(labels, classes):
-    """How many labels are not classes."""
-    count = 0
-    for label in labels:
-        count += label < 0 or label >= classes
-    return count
-
-
-@inner
 def _cross_entropy_rows(logits, labels, probs, losses, width, smoothing, start, stop):
     for row in range(start, stop):
         x = logits + 4 * row * width
@@ -53,7 +44,10 @@ def _cross_entropy_rows(logits, labels, probs, losses, width, smoothing, start, 
 @kernel("i8(f4[:,::1], i8[::1], f4[:,::1], f4[::1], f4, i8)", parallel=False)
 def cross_entropy_forward_kernel(logits, labels, probs, losses, smoothing, step):
     """Softmax and losses, `step` rows in a job; or nothing, and the number of labels that are not classes."""
-    wrong = _misfits(labels, logits.shape[1])
+    wrong = 0
+    for label in labels:
+        if label < 0 or label >= logits.shape[1]:
+            wrong += 1
     if wrong == 0:
         arguments = (address(logits), labels, address(probs), losses, logits.shape[1], smoothing)
         run_chunks(_cross_entropy_rows, arguments, labels.size, step, logits.size < SMALL_TRANSCENDENTAL)
@@ -76,7 +70,10 @@ def _cross_entropy_slope_rows(probs, labels, dlogits, width, smoothing, scale, s
 @kernel("i8(f4[:,::1], i8[::1], f4[:,::1], f4, f4, i8)", parallel=False)
 def cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale, step):
     """Gradient, `step` rows in a job; or nothing, and the number of labels that are not classes."""
-    wrong = _misfits(labels, probs.shape[1])
+    wrong = 0
+    for label in labels:
+        if label < 0 or label >= probs.shape[1]:
+            wrong += 1
     if wrong == 0:
         arguments = (address(probs), labels, address(dlogits), probs.shape[1], smoothing, scale)
         run_chunks(_cross_entropy_slope_rows, arguments, labels.size, step, probs.size < SMALL)
@@ -89,7 +86,7 @@ def cross_entropy_backward_kernel(probs, labels, dlogits, smoothing, scale, step
 def _bce(x, t):
     """``log(1 + exp(x)) - t x``, written so that the exponential never overflows."""
     positive = (x <= 0.0).where(0.0, x)
-    return positive - t * x + vmath.log1p_unit(vmath.exp(-abs(x)))
+    return positive - t * x + vmath.log1p_unit(vmath.exp_falling(-abs(x)))
 
 
 def _bce_slope_formula(x, t, scale):

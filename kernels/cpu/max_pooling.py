@@ -159,6 +159,7 @@ def max_pool2d_backward(
     size, output_size = dx.shape[1:3], dy.shape[1:3]
     if argmax.itemsize == 1 and tile_pooling.applies(size, output_size, kernel, stride, padding):
         tile_pooling.max_pool_tiles_backward(dy, argmax, dx)
+        tile_pooling.clear_rest(dx, output_size)
     else:
         _backward(dy, argmax, dx, windows.fixed_places(size, output_size, dx.shape[3], kernel, stride, padding))
 

@@ -254,3 +254,18 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
             store_at(b, row, target, b.mul(target_stride, INT64(i)))
 
     return types.void(*[types.intp] * 4), outlined("transpose_block", build)
+
+
+@intrinsic
+def prefetch(typingctx, place):
+    """Ask for the cache line at address `place`, which need not be valid."""
+
+    def codegen(context, builder, signature, args):
+        bytes_ = ir.IntType(8).as_pointer()
+        kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
+        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        read, keep, data = INT32(0), INT32(3), INT32(1)
+        builder.call(function, [builder.inttoptr(args[0], bytes_), read, keep, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), codegen

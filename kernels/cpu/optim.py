@@ -28,6 +28,8 @@ from kernels.cpu.simd import (
 from kernels.cpu.tails import read, write
 
 _ZERO = np.float32(0)
+# Updates read and write more than maps do.
+_SMALL_UPDATE = SMALL // 3
 
 
 @inner
@@ -50,7 +52,7 @@ def _sgd_chunk(w, g, lr, l1, l2, grad_scale, start, stop):
 def sgd_kernel(w, g, lr, l1, l2, grad_scale):
     """One pass of gradient descent."""
     arguments = (address(w), address(g), lr, l1, l2, grad_scale)
-    run_chunks(_sgd_chunk, arguments, w.size, CHUNK, w.size < SMALL)
+    run_chunks(_sgd_chunk, arguments, w.size, CHUNK, w.size < _SMALL_UPDATE)
 
 
 @inner
@@ -68,7 +70,7 @@ def _momentum_chunk(w, g, v, lr, momentum, own, past, l1, l2, grad_scale, start,
 def momentum_kernel(w, g, v, lr, momentum, own, past, l1, l2, grad_scale):
     """The step is ``own g' + past v``: (0, 1) for plain momentum, (1, momentum) for Nesterov's."""
     arguments = (address(w), address(g), address(v), lr, momentum, own, past, l1, l2, grad_scale)
-    run_chunks(_momentum_chunk, arguments, w.size, CHUNK, w.size < SMALL)
+    run_chunks(_momentum_chunk, arguments, w.size, CHUNK, w.size < _SMALL_UPDATE)
 
 
 @inner
@@ -87,7 +89,7 @@ def _rmsprop_chunk(w, g, s, lr, alpha, rest, eps, l1, l2, grad_scale, start, sto
 def rmsprop_kernel(w, g, s, lr, alpha, rest, eps, l1, l2, grad_scale):
     """One pass of RMSprop; `rest` is ``1 - alpha``."""
     arguments = (address(w), address(g), address(s), lr, alpha, rest, eps, l1, l2, grad_scale)
-    run_chunks(_rmsprop_chunk, arguments, w.size, CHUNK, w.size < SMALL)
+    run_chunks(_rmsprop_chunk, arguments, w.size, CHUNK, w.size < _SMALL_UPDATE)
 
 
 @inner
@@ -113,7 +115,7 @@ def _adam_chunk(w, g, m, v, rate, keep, betas, eps, penalties, start, stop):
 def adam_kernel(w, g, m, v, rate, keep, betas, eps, penalties):
     """One pass of Adam with the bias corrections folded into `rate` and `eps`."""
     arguments = (address(w), address(g), address(m), address(v), rate, keep, betas, eps, penalties)
-    run_chunks(_adam_chunk, arguments, w.size, CHUNK, w.size < SMALL)
+    run_chunks(_adam_chunk, arguments, w.size, CHUNK, w.size < _SMALL_UPDATE)
 
 
 @inner

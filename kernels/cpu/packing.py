@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import entry
-from kernels.cpu.microkernels import WIDE, transpose_block
+from kernels.cpu.microkernels import WIDE, prefetch, transpose_block
 from kernels.cpu.simd import add, load, load_scalar, splat, store, store_scalar
 
 ROW_BYTES = 4 * WIDE
+#: Rows that lie far apart are asked for so many rows before they are copied.
+_AHEAD = 8
 
 
 @inner
@@ -46,6 +48,7 @@ def copy_rows(target, target_stride, source, source_stride, count, width):
     """``target[i] = source[i]`` for `count` rows of `width` floats."""
     for i in range(count):
         place, origin = target + 4 * i * target_stride, source + 4 * i * source_stride
+        prefetch(origin + 4 * _AHEAD * source_stride)
         if width == WIDE:
             store(place, load(origin))
             store(place + 32, load(origin + 32))
@@ -55,8 +58,14 @@ def copy_rows(target, target_stride, source, source_stride, count, width):
 
 @inner
 def gather_rows(target, target_stride, source, offsets, count, width):
-    """``target[i] = source[offsets[2 * i] :]`` for `count` rows of `width` floats; `offsets` is a table of pairs."""
+    """``target[i] = source[offsets[2 * i] :]`` for `count` rows of `width` floats.
+
+    `offsets` is a table of pairs, which must not end within the next few.
+    """
     for i in range(count):
+        ahead = source + 4 * entry(offsets, 2 * (i + _AHEAD))
+        for line in range(0, width, WIDE):
+            prefetch(ahead + 4 * line)
         place = source + 4 * entry(offsets, 2 * i)
         copy_floats(target + 4 * i * target_stride, place, width)
 

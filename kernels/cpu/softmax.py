@@ -13,7 +13,7 @@ from kernels.cpu.tails import read, read_filled, write
 
 _ZERO, _ONE, _LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
-_exp_difference = compiled(lambda x, shift: vmath.exp(x - shift))
+_exp_difference = compiled(lambda x, shift: vmath.exp_falling(x - shift))
 
 
 def rows_per_job(width: int) -> int:

@@ -13,7 +13,7 @@ from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
 from kernels.cpu.lanes import compiled
 from kernels.cpu.simd import address, mul, select_better, select_eq, splat
-from kernels.cpu.tails import read, read_bytes, write, write_bytes, zero_floats
+from kernels.cpu.tails import read, read_bytes, write, write_bytes
 
 _ZERO, _ONE, _TWO, _THREE = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
 _QUARTER = np.float32(0.25)
@@ -89,15 +89,10 @@ def avg_pool_tiles_forward(x, y):
 # --- backward ------------------------------------------------------------------------------------
 
 
-@inner
-def _clear_rest(dx, place, oh, height, width, outputs_high, outputs, channels):
-    """Zero what no tile of this row of tiles covers: an odd column, and below the last tiles an odd row."""
-    rest = (width - 2 * outputs) * channels
-    if rest > 0:
-        zero_floats(dx + 4 * (place + 2 * outputs * channels), rest)
-        zero_floats(dx + 4 * (place + (width + 2 * outputs) * channels), rest)
-    if oh == outputs_high - 1:
-        zero_floats(dx + 4 * (place + 2 * width * channels), (height - 2 * outputs_high) * width * channels)
+def clear_rest(dx: np.ndarray, output_size: tuple) -> None:
+    """Zero what no tile covers: an odd last row and an odd last column."""
+    dx[:, 2 * output_size[0] :] = 0.0
+    dx[:, :, 2 * output_size[1] :] = 0.0
 
 
 @inner
@@ -116,12 +111,11 @@ def _max_slope_job(dy, index, dx, height, width, outputs_high, outputs, channels
             write(below, select_eq(winner, splat(_TWO), slope, zero), count)
             write(below + step, select_eq(winner, splat(_THREE), slope, zero), count)
         above, at, left = above + 2 * step, at + channels, left - channels
-    _clear_rest(dx, first, oh, height, width, outputs_high, outputs, channels)
 
 
 @kernel("void(f4[:,:,:,::1], u1[:,:,:,::1], f4[:,:,:,::1])", parallel=False)
 def max_pool_tiles_backward(dy, index, dx):
-    """Gradient of the 2x2 maximum."""
+    """Gradient of the 2x2 maximum; leaves what no tile covers."""
     arguments = (
         address(dy), address(index), address(dx),
         dx.shape[1], dx.shape[2], dy.shape[1], dy.shape[2], dy.shape[3],
@@ -145,11 +139,10 @@ def _mean_slope_job(dy, dx, height, width, outputs_high, outputs, channels, job)
             write(below, share, count)
             write(below + step, share, count)
         above, at, left = above + 2 * step, at + channels, left - channels
-    _clear_rest(dx, first, oh, height, width, outputs_high, outputs, channels)
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,:,::1])", parallel=False)
 def avg_pool_tiles_backward(dy, dx):
-    """Gradient of the 2x2 mean."""
+    """Gradient of the 2x2 mean; leaves what no tile covers."""
     arguments = (address(dy), address(dx), dx.shape[1], dx.shape[2], dy.shape[1], dy.shape[2], dy.shape[3])
     run_jobs(_mean_slope_job, arguments, dy.shape[0] * dy.shape[1], dx.size < SMALL)

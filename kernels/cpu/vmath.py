@@ -49,6 +49,12 @@ def exp(x: Lanes) -> Lanes:
     return (x < _EXP_LOW).where(0.0, y)
 
 
+def exp_falling(x: Lanes) -> Lanes:
+    """Exponential of numbers up to 0, error 1e-7: fewer steps than :func:`exp`."""
+    n, e = _reduce((x < _EXP_LOW).where(_EXP_LOW, x))
+    return (x < _EXP_LOW).where(0.0, (e + 1.0) * n.power_of_two())
+
+
 def sigmoid(x: Lanes) -> Lanes:
     """``1 / (1 + exp(-x))``, error 2e-7."""
     return 1.0 / (exp(-x) + 1.0)
@@ -64,7 +70,7 @@ def tanh(x: Lanes) -> Lanes:
 
 def normal_tail(x: Lanes) -> tuple[Lanes, Lanes]:
     """``1 - Phi(|x|)``, absolute error 2e-7, and ``phi(x)``: upper tail and density of the normal distribution."""
-    bell = exp(x * x * -0.5)
+    bell = exp_falling(x * x * -0.5)
     t = 1.0 / (abs(x) * (_ERFC_SCALE / math.sqrt(2.0)) + 1.0)
     tail = polynomial(t, _ERFC) * t * bell * 0.5
     return tail, bell * (1.0 / math.sqrt(2.0 * math.pi))

@@ -40,10 +40,9 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
     TAP_TABLE,
     STEP_TABLE,
     ENTRY_ROWS,
-    TILE_ROWS,
     OUT_ROWS,
     HEADER,
-) = range(28)
+) = range(27)
 
 #: Columns of a row of the panel table: first source channel, first output, valid outputs.
 PANEL_SOURCE, PANEL_OUTPUT, PANEL_WIDTH, PANEL_FIELDS = range(4)
@@ -68,7 +67,8 @@ FEW_PIXELS = 1024
 BLOCK_INPUTS, BLOCK_LEAST, BLOCK_WEIGHTS = 48, 32, 32 * 1024
 #: From so many pixels on, up to so many weights, chunks are quicker.
 MANY_PIXELS, CHUNK_WEIGHTS = 2048, 320 * 1024
-FEWEST_JOBS = 16
+#: Blocks are cut until there are so many jobs: few for little work, since every cut copies pixels once more.
+FEWEST_JOBS, ENOUGH_JOBS, JOB_WORK = 4, 16, 2_000_000
 SERIAL_WORK = 300_000
 #: Fewer floats than this in all private gradients are summed by one thread.
 SERIAL_SUMS = 64 * 1024
@@ -92,6 +92,11 @@ def uses_blocks(g: Geometry) -> bool:
     return pixels < MANY_PIXELS or weights > CHUNK_WEIGHTS
 
 
+def _work(g: Geometry) -> int:
+    """Multiply-adds of one pass."""
+    return g.images * int(np.prod(g.output)) * g.taps * (g.input[2] // g.groups)
+
+
 def _start(g: Geometry) -> Tables:
     tables = Tables(HEADER)
     h = tables.header
@@ -107,8 +112,7 @@ def _start(g: Geometry) -> Tables:
         for first in range(0, outputs, WIDE)
     ]
     h[PANEL_COUNT], h[PANEL_TABLE] = len(panels), tables.add(panels)
-    work = g.images * g.output[0] * g.output[1] * int(h[ROWS]) * len(panels) * WIDE
-    h[SERIAL] = work < SERIAL_WORK
+    h[SERIAL] = _work(g) < SERIAL_WORK
     return tables
 
 
@@ -183,7 +187,8 @@ def block_plan(g: Geometry) -> np.ndarray:
     h[INNER_BLOCKS] = -(-int(h[INNER_TILES]) // BLOCK_TILES)
     h[BLOCK_INNER] = -(-int(h[INNER_TILES]) // int(h[INNER_BLOCKS])) * WIDE_ROWS
     jobs = int(h[INNER_BLOCKS]) * g.taps
-    groups = max(-(-FEWEST_JOBS // jobs), -(-int(h[PANEL_COUNT]) // BLOCK_PANELS))
+    wanted = min(ENOUGH_JOBS, max(FEWEST_JOBS, _work(g) // JOB_WORK))
+    groups = max(-(-wanted // jobs), -(-int(h[PANEL_COUNT]) // BLOCK_PANELS))
     h[PANEL_GROUPS] = min(int(h[PANEL_COUNT]), groups)
     # an odd number of cache lines, so that rows of one column do not compete for the same cache set
     h[BLOCK_OUTPUTS] = (-(-int(h[PANEL_COUNT]) // int(h[PANEL_GROUPS])) | 1) * WIDE
@@ -191,8 +196,7 @@ def block_plan(g: Geometry) -> np.ndarray:
     step = np.arange(h[STEP])
     h[STEP_TABLE] = tables.add(np.stack([step * h[BLOCK_INNER], step * h[BLOCK_OUTPUTS]], axis=1))
     h[ENTRY_ROWS] = tables.add(np.arange(h[BLOCK_INNER]))
-    h[TILE_ROWS] = tables.add(np.arange(WIDE_ROWS) * WIDE)
-    h[OUT_ROWS] = tables.add(np.arange(WIDE_ROWS) * h[OUTPUTS])
+    h[OUT_ROWS] = tables.add(np.arange(WIDE_ROWS) * h[BLOCK_OUTPUTS])
     return tables.finish()
 
 
@@ -212,5 +216,6 @@ def _tap_rows(tables: Tables, g: Geometry) -> list[list[int]]:
 
 
 def block_floats(header: list[int]) -> int:
-    """Floats of one thread's packed sources and gradients."""
-    return header[STEP] * (header[BLOCK_INNER] + header[BLOCK_OUTPUTS])
+    """Floats of one thread's sums, packed sources and packed gradients."""
+    inner, outputs, step = header[BLOCK_INNER], header[BLOCK_OUTPUTS], header[STEP]
+    return inner * outputs + step * (inner + outputs)

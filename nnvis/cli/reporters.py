@@ -27,7 +27,7 @@ class Facts:
 
     Attributes
     ----------
-    network, data, settings, device : str
+    network, data, settings, length, device : str
         One phrase each, for the head of the display.
     classes : bool
         Whether accuracy means anything.
@@ -38,6 +38,7 @@ class Facts:
     network: str
     data: str
     settings: str
+    length: str
     device: str
     classes: bool
     held_out: str
@@ -45,7 +46,7 @@ class Facts:
     @property
     def lines(self) -> list[str]:
         """The head of the display."""
-        return [f"{self.network} on {self.data}", self.settings, self.device]
+        return [f"{self.network} on {self.data}", self.settings, f"{self.length}; {self.device}"]
 
 
 class Reporter:

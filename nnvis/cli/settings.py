@@ -95,14 +95,14 @@ def _first(*values: Any) -> Any:
     return next((value for value in values if value is not None), None)
 
 
-def describe(options: TrainOptions) -> str:
-    """The settings as one line."""
+def describe(options: TrainOptions) -> tuple[str, str]:
+    """The settings as two lines: how each step learns, and how long and on what it goes on."""
     chosen = options.optimizer
     words = [f"{'nesterov' if getattr(chosen, 'nesterov', False) else chosen.name} lr {chosen.lr:g}"]
     numbers = {"momentum": getattr(chosen, "momentum", 0), "weight decay": chosen.weight_decay, "l1": chosen.l1}
     words += [f"{name} {value:g}" for name, value in numbers.items() if value]
     words += [str(options.schedule)] * (str(options.schedule) != "constant")
     words += [] if options.clip_norm is None else [f"gradient norm at most {options.clip_norm:g}"]
-    words += [f"batch {options.batch_size}"]
-    words += [f"augment {options.augmentation}"] * (str(options.augmentation) != "none")
-    return ", ".join([*words, f"{options.epochs} epoch{'s' * (options.epochs != 1)}"])
+    length = [f"{options.epochs} epoch{'s' * (options.epochs != 1)}", f"batch {options.batch_size}"]
+    length += [f"augment {options.augmentation}"] * (str(options.augmentation) != "none")
+    return ", ".join(words), ", ".join([*length, f"seed {options.seed}"])

@@ -82,11 +82,13 @@ def _facts(training: Training) -> Facts:
     net, data = training.net, training.data
     sizes = {part: console.number(len(split)) for part, split in data.splits().items()}
     examples = ", ".join(f"{size} {'training' if part == 'train' else part}" for part, size in sizes.items())
+    settings, length = describe(training.options)
     return Facts(
         network=f"{net.graph.name} ({console.number(net.graph.num_parameters())} parameters)",
         data=f"{data.name} ({examples} examples)",
-        settings=describe(training.options),
-        device=f"{describe_device(net.device.name)}, seed {training.options.seed}",
+        settings=settings,
+        length=length,
+        device=describe_device(net.device.name),
         classes=training.options.loss.decision != "none",
         held_out=training.held_out,
     )

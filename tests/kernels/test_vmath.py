@@ -37,6 +37,7 @@ def logistic(x):
     ("formula", "expected", "low", "high"),
     [
         (vmath.exp, np.exp, -86.9, 88.7),
+        (vmath.exp_falling, np.exp, -86.9, 0.0),
         (vmath.sigmoid, logistic, -80.0, 80.0),
         (vmath.tanh, np.tanh, -12.0, 12.0),
         (vmath.tanh, np.tanh, -0.01, 0.01),
@@ -69,6 +70,11 @@ def test_the_error_function_is_good_to_a_millionth():
 def test_special_values(formula, values):
     x = np.array([math.nan, math.inf, -math.inf, 0.0, -0.0, 200.0, -200.0, 3e38], np.float32)
     np.testing.assert_array_equal(applied(formula, x), np.array(values, np.float32))
+
+
+def test_special_values_of_the_falling_exponential():
+    x = np.array([math.nan, -math.inf, -3e38, -200.0, -88.0, -0.0, 0.0, -1e-30], np.float32)
+    np.testing.assert_array_equal(applied(vmath.exp_falling, x), [math.nan, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0])
 
 
 def test_special_values_of_the_logarithm():

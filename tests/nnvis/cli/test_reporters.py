@@ -12,7 +12,7 @@ from nnvis.cli import reporters
 from nnvis.cli.reporters import Facts, JsonReporter, LineReporter, QuietReporter, SlowCompile
 from nnvis.events import Compiling, EpochDone, Started, StepDone
 
-FACTS = Facts("lenet5 (61,706 parameters)", "mnist", "sgd lr 0.1", "cpu", classes=True, held_out="test")
+FACTS = Facts("lenet5 (61,706 parameters)", "mnist", "sgd lr 0.1", "3 epochs", "cpu", classes=True, held_out="test")
 METRICS = {"loss": 0.5, "accuracy": 0.75, "val_loss": 0.25, "val_accuracy": 0.875, "seconds": 5.14}
 EPOCH = EpochDone(1, 10, METRICS, improved=True)
 
@@ -69,7 +69,7 @@ def test_quiet_tells_the_result_only(capsys):
 
 
 def test_regression_has_no_accuracy_and_names_the_validation_split():
-    facts = Facts("net", "data", "", "cpu", classes=False, held_out="validation")
+    facts = Facts("net", "data", "", "", "cpu", classes=False, held_out="validation")
     assert [name for name, _ in reporters.epoch_figures(EPOCH, facts)] == ["loss", "val loss", "time"]
 
 

@@ -32,14 +32,15 @@ def test_a_network_brings_the_settings_that_suit_it():
     assert (options.epochs, options.batch_size, options.optimizer) == (3, 64, nv.SGD(0.05, 0.9, weight_decay=5e-4))
     assert str(options.schedule) == "cosine" and options.loss == nv.CrossEntropy() and options.clip_norm == 1
     assert describe(options) == (
-        "sgd lr 0.05, momentum 0.9, weight decay 0.0005, cosine, gradient norm at most 1, batch 64, 3 epochs"
+        "sgd lr 0.05, momentum 0.9, weight decay 0.0005, cosine, gradient norm at most 1",
+        "3 epochs, batch 64, seed 0",
     )
 
 
 def test_what_the_user_says_wins():
     options = _options("mlp", "--lr", "0.2", "--epochs", "1", "--momentum", "0", "--schedule", "step:2", "--l1", "1e-4")
     assert options.optimizer == nv.SGD(0.2, l1=1e-4) and options.epochs == 1
-    assert describe(options) == "sgd lr 0.2, l1 0.0001, step:2, batch 64, 1 epoch"
+    assert describe(options) == ("sgd lr 0.2, l1 0.0001, step:2", "1 epoch, batch 64, seed 0")
 
 
 def test_an_adaptive_optimiser_does_not_take_over_a_learning_rate_for_gradient_descent():
