@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +11,8 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+
+from nnvis.memory import aligned_bytes
 
 Work = Callable[[], object]
 
@@ -44,7 +47,10 @@ def _cpu() -> ModuleType:
 
 
 def _random(*shape: int) -> np.ndarray:
-    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    """Normal numbers in memory that starts on a cache line, as a network's arrays (and PyTorch's own) do."""
+    made = aligned_bytes(4 * math.prod(shape)).view(np.float32).reshape(shape)
+    made[...] = np.random.default_rng(0).normal(size=shape)
+    return made
 
 
 def _layouts(*images: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
@@ -52,7 +58,7 @@ def _layouts(*images: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
     torch = torch_module()
     if torch is None:
         return
-    tensors = [torch.from_numpy(np.ascontiguousarray(image.transpose(0, 3, 1, 2))) for image in images]
+    tensors = [torch.from_numpy(image.transpose(0, 3, 1, 2)).contiguous().clone() for image in images]
     yield "contiguous", tensors
     yield "channels-last", [t.contiguous(memory_format=torch.channels_last) for t in tensors]
 
@@ -62,7 +68,7 @@ def _layouts(*images: np.ndarray) -> Iterator[tuple[str, list[Any]]]:
 
 def _matmul(m: int, k: int, n: int) -> Case:
     def make() -> tuple[Work, dict[str, Work]]:
-        a, b, c = _random(m, k), _random(k, n), np.empty((m, n), np.float32)
+        a, b, c = _random(m, k), _random(k, n), _random(m, n)
         rivals: dict[str, Work] = {"BLAS": lambda: np.matmul(a, b, out=c)}
         return lambda: _cpu().matmul(a, b, c, False, False), rivals
 
@@ -79,7 +85,7 @@ def _conv(which: str, n: int, size: int, c: int, o: int, kernel: int = 3, stride
     def make() -> tuple[Work, dict[str, Work]]:
         x, dy = _random(n, size, size, c), _random(n, out, out, o)
         w = _random(kernel, kernel, c // groups, o)
-        y, dx, dw = np.empty_like(dy), np.empty_like(x), np.empty_like(w)
+        y, dx, dw = _random(*dy.shape), _random(*x.shape), _random(*w.shape)
         ours: dict[str, Work] = {
             "forward": lambda: _cpu().conv2d_forward(x, w, None, y, *geometry),
             "data": lambda: _cpu().conv2d_backward_data(dy, w, dx, *geometry),
@@ -125,7 +131,7 @@ def _batch_norm(which: str, n: int, size: int, c: int) -> Case:
     def make() -> tuple[Work, dict[str, Work]]:
         x, dy = _random(n, size, size, c), _random(n, size, size, c)
         gamma, beta, mean, inv, rm, rv, dg, db = (np.ones(c, np.float32) for _ in range(8))
-        flat = [a.reshape(-1, c) for a in (x, np.empty_like(x), dy, np.empty_like(x))]
+        flat = [a.reshape(-1, c) for a in (x, _random(*x.shape), dy, _random(*x.shape))]
         k = _cpu()
         ahead = lambda: k.batch_norm_forward_train(flat[0], gamma, beta, flat[1], mean, inv, rm, rv, 0.1, 1e-5)  # noqa: E731
         ahead()
@@ -159,7 +165,7 @@ def _max_pool(which: str, n: int, size: int, c: int, kernel: int = 2, stride: in
 
     def make() -> tuple[Work, dict[str, Work]]:
         x, dy = _random(n, size, size, c), _random(n, out, out, c)
-        y, dx, argmax = np.empty_like(dy), np.empty_like(x), np.empty(dy.shape, np.uint8)
+        y, dx, argmax = _random(*dy.shape), _random(*x.shape), np.empty(dy.shape, np.uint8)
         _cpu().max_pool2d_forward(x, y, argmax, *geometry)
         ours: dict[str, Work] = {
             "forward": lambda: _cpu().max_pool2d_forward(x, y, argmax, *geometry),
@@ -186,7 +192,7 @@ def _torch_max_pool_work(which: str, x, dy, geometry) -> Work:
 def _avg_pool(which: str, n: int, size: int, c: int) -> Case:
     def make() -> tuple[Work, dict[str, Work]]:
         x, dy = _random(n, size, size, c), _random(n, 1, 1, c)
-        y, dx = np.empty_like(dy), np.empty_like(x)
+        y, dx = _random(*dy.shape), _random(*x.shape)
         ours: dict[str, Work] = {
             "forward": lambda: _cpu().adaptive_avg_pool2d_forward(x, y),
             "backward": lambda: _cpu().adaptive_avg_pool2d_backward(dy, dx),
