@@ -13,6 +13,7 @@ from numba import njit, prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kernels.cpu.placement import caller, step_aside
 from kernels.cpu.simd import INT64
 
 #: Elements in one job of an elementwise kernel; a multiple of the vector length.
@@ -42,7 +43,9 @@ def _call_job(typingctx, function, block, job):
 
 @njit(parallel=True, nogil=True)
 def _thread_loop(function, block, jobs):
+    cpu, thread = caller()
     for job in prange(jobs):
+        step_aside(cpu, thread)
         _call_job(function, block, job)
 
 

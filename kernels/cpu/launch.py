@@ -17,6 +17,7 @@ from numba import get_thread_id, prange, types
 from numba.extending import intrinsic
 
 from kernels.cpu.jit import Kernel, kernel
+from kernels.cpu.placement import caller, step_aside
 from kernels.cpu.simd import INT32, INT64, address
 
 _BODY_ARGUMENTS = 8
@@ -76,7 +77,9 @@ def run_jobs(function, first, count, serial, a, b, c, d, e, plan, scratch):
         for job in range(count):
             _call(function, first + job, at_a, at_b, at_c, at_d, at_e, table, rows)
     else:
+        cpu, thread = caller()
         for job in prange(count):
+            step_aside(cpu, thread)
             own = rows + get_thread_id() * row_bytes
             _call(function, first + job, at_a, at_b, at_c, at_d, at_e, table, own)
 

@@ -6,8 +6,8 @@ import statistics
 import time
 from collections.abc import Callable
 
-#: Seconds between turns, in which the other side's idle threads stop spinning (those of OpenBLAS take some 30 ms).
-PAUSE = 0.05
+#: Seconds between turns, in which the other side's idle threads stop spinning (those of OpenBLAS take some 0.1 s).
+PAUSE = 0.2
 
 
 def alternate(rivals: list[Callable[[], object]], rounds: int = 7, turn: float = 0.04) -> list[float]:
