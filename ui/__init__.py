@@ -1,0 +1,1 @@
+"""The desktop app: build a network by dragging layers, and watch it learn."""

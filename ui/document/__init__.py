@@ -1,0 +1,1 @@
+"""The network being edited, free of Qt: states, edits, analysis, files."""

@@ -1,0 +1,90 @@
+"""The document as the app shares it: the current state, its analysis, the selection, undo and redo."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QUndoCommand, QUndoStack
+
+from ui.document.analysis import Analysis, analyse
+from ui.document.state import DocumentState
+
+
+class _Replace(QUndoCommand):
+    """Replaces the whole state: immutable values share what did not change, so this costs little."""
+
+    def __init__(self, document: Document, label: str, before: DocumentState, after: DocumentState, merge: str):
+        super().__init__(label)
+        self.document, self.before, self.after, self.merge = document, before, after, merge
+
+    def id(self) -> int:
+        return 1 if self.merge else -1
+
+    def mergeWith(self, other: QUndoCommand) -> bool:  # noqa: N802 - Qt's name
+        if not isinstance(other, _Replace) or other.merge != self.merge:
+            return False
+        self.after = other.after
+        return True
+
+    def redo(self) -> None:
+        self.document._show(self.after)
+
+    def undo(self) -> None:
+        self.document._show(self.before)
+
+
+class Document(QObject):
+    """The network being edited.
+
+    Signals
+    -------
+    changed(before, after)
+        Two :class:`DocumentState`; :attr:`analysis` is already that of `after`.
+    selection_changed(names)
+        A tuple of node names.
+    """
+
+    changed = Signal(object, object)
+    selection_changed = Signal(object)
+
+    def __init__(self, state: DocumentState | None = None, parent: QObject | None = None):
+        super().__init__(parent)
+        self.stack = QUndoStack(self)
+        self.state = state or DocumentState()
+        self.analysis: Analysis = analyse(self.state)
+        self.selection: tuple[str, ...] = ()
+
+    def apply(self, label: str, after: DocumentState, merge: str = "") -> None:
+        """Make one undo step that leads to `after`.
+
+        Parameters
+        ----------
+        label : str
+            What the user did, for the menu: "Add Conv2d".
+        after : DocumentState
+        merge : str
+            Steps that follow each other with the same key become one, as while a number is dragged.
+        """
+        if after != self.state:
+            self.stack.push(_Replace(self, label, self.state, after, merge))
+
+    def load(self, state: DocumentState) -> None:
+        """Show another document; there is nothing to undo in it."""
+        self.stack.clear()
+        self.select(())
+        self._show(state)
+
+    def select(self, names: Iterable[str]) -> None:
+        """Select these nodes alone."""
+        chosen = tuple(names)
+        if chosen != self.selection:
+            self.selection = chosen
+            self.selection_changed.emit(chosen)
+
+    def _show(self, state: DocumentState) -> None:
+        before, self.state = self.state, state
+        self.analysis = analyse(state)
+        kept = tuple(n for n in self.selection if n == "input" or n in state.nodes or n in state.blocks)
+        self.changed.emit(before, state)
+        self.select(kept)

@@ -1,0 +1,1 @@
+"""The compute thread and what it tells the app."""
