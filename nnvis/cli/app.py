@@ -18,6 +18,7 @@ from nnvis.cli.arguments import Parser, UsageError, command_parser, did_you_mean
 
 #: Command -> (module, what it does).
 COMMANDS = {
+    "app": ("desktop", "open the desktop app: build by dragging, watch it learn"),
     "train": ("train", "train a network on a data set"),
     "eval": ("evaluate", "measure a trained run on test data"),
     "predict": ("predict", "classify images with a trained run"),
@@ -31,6 +32,7 @@ COMMANDS = {
 
 EXAMPLES = """\
 examples:
+  nnvis app                              build and watch networks in a window
   nnvis train lenet5                     train on the MNIST digits that come with nnvis
   nnvis train mlp --data moons           a toy data set that one can look at
   nnvis eval runs/lenet5-mnist           test the run again

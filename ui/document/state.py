@@ -14,8 +14,8 @@ from typing import Any
 from nnvis.graph import INPUT, Graph, Node
 from nnvis.init import Initializer
 from nnvis.layers.base import Layer, Shape
-from nnvis.options import TrainOptions
 from nnvis.optim import SGD
+from nnvis.options import TrainOptions
 
 #: Position on the canvas, in canvas units (pixels at zoom 1), of a node's top left corner.
 Point = tuple[float, float]

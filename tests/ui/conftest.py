@@ -1,0 +1,40 @@
+"""The app's tests draw off screen, keep their settings to themselves, and fail on what they leave behind."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+from nnvis.cli.desktop import check_qt
+from nnvis.errors import DeviceError
+
+try:
+    check_qt()
+except DeviceError as error:
+    pytest.skip(str(error), allow_module_level=True)
+
+from PySide6.QtCore import QSettings
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path, qapp):
+    """Settings of the app go to a folder of the test."""
+    qapp.setOrganizationName("nnvis")
+    qapp.setApplicationName("nnvis-tests")
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_threads():
+    before = set(threading.enumerate())
+    yield
+    left = [t for t in threading.enumerate() if t not in before and t.is_alive() and not t.daemon]
+    for thread in left:
+        thread.join(2)
+    alive = [t.name for t in left if t.is_alive()]
+    assert not alive, f"threads left behind: {alive}"

@@ -1,0 +1,96 @@
+"""``nnvis app``: the desktop application."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+
+import platformdirs
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QApplication
+
+from ui.history import Document
+from ui.session.session import Session
+from ui.theme import look
+from ui.theme.style import apply_look
+from ui.window.main_window import MainWindow
+
+
+def main(path: Path | None = None, theme: str = "system") -> int:
+    """Show the window until it is closed; returns the exit code.
+
+    Parameters
+    ----------
+    path : Path, optional
+        A project or graph to open.
+    theme : {"system", "light", "dark"}
+    """
+    # The GUI thread gets the interpreter within a millisecond, however busy the training thread is.
+    sys.setswitchinterval(0.001)
+    app = make_application(theme)
+    window = make_window(recovery_folder())
+    window.show()
+    QTimer.singleShot(0, lambda: _first(window, path))
+    return app.exec()
+
+
+def make_application(theme: str = "system") -> QApplication:
+    """The application with its look."""
+    existing = QApplication.instance()
+    app = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
+    app.setApplicationName("nnvis")
+    app.setOrganizationName("nnvis")
+    look().changed.connect(lambda: apply_look(app))
+    look().choose(theme)
+    sys.excepthook = _log_error
+    return app
+
+
+def make_window(recovery: Path | None = None) -> MainWindow:
+    """A window with a document and a session of its own."""
+    document = Document()
+    window = MainWindow(document, Session(), recovery)
+    document.setParent(window)
+    window.docks.restore()
+    return window
+
+
+def recovery_folder() -> Path:
+    """Where copies of unsaved work are kept."""
+    return Path(platformdirs.user_state_dir("nnvis")) / "recovery"
+
+
+def _first(window: MainWindow, path: Path | None) -> None:
+    from nnvis.device import cpu_description
+
+    window.status.show_machine(cpu_description())
+    if path is not None:
+        window.project.open(path)
+    left = window.recovery.left_behind() if window.recovery else []
+    if left:
+        window.banner.say(
+            "nnvis ended unexpectedly and kept a copy of your work.", "accent",
+            {"Recover": lambda: _recover(window, left[0]), "Discard": lambda: _discard(left)},
+        )  # fmt: skip
+
+
+def _recover(window: MainWindow, copy: Path) -> None:
+    if window.project.recover(copy):
+        copy.unlink(missing_ok=True)
+
+
+def _discard(copies: list[Path]) -> None:
+    for copy in copies:
+        copy.unlink(missing_ok=True)
+
+
+def _log_error(kind, error, trace) -> None:
+    """An error in a slot: one sentence for the user, the traceback for the log."""
+    logging.getLogger("nnvis").error("unexpected error", exc_info=(kind, error, trace))
+    for widget in QApplication.topLevelWidgets():
+        if isinstance(widget, MainWindow):
+            widget.banner.say(f"Something went wrong in nnvis: {error} ({kind.__name__}). Your work is still here.")
+    if os.environ.get("NNVIS_DEBUG"):
+        sys.__excepthook__(kind, error, trace)

@@ -1,0 +1,112 @@
+"""Every action of the menus, by name: one table, from which menus, keys, the command palette and `?` are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from PySide6.QtGui import QAction, QKeySequence
+from PySide6.QtWidgets import QMainWindow, QMenu
+
+from ui.theme import look
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One action: its menu, name, key, icon, and the name of the window's method that it calls."""
+
+    menu: str
+    text: str
+    method: str
+    key: str = ""
+    icon: str = ""
+    tip: str = ""
+    checkable: bool = False
+
+
+SEPARATOR = Spec("", "", "")
+
+SPECS = (
+    Spec("&File", "&New ...", "show_start_page", "Ctrl+N", "mdi6.file-plus-outline"),
+    Spec("&File", "&Open ...", "open_file", "Ctrl+O", "mdi6.folder-open-outline"),
+    Spec("&File", "&Save", "save_file", "Ctrl+S", "mdi6.content-save-outline"),
+    Spec("&File", "Save &as ...", "save_file_as", "Ctrl+Shift+S"),
+    Spec("&File", "Export &Python script ...", "export_script", "", "mdi6.language-python"),
+    Spec("&File", "Export &image ...", "export_image", "", "mdi6.image-outline"),
+    Spec("&File", "&Quit", "close", "Ctrl+Q"),
+    Spec("&Edit", "Cu&t", "cut", "Ctrl+X"),
+    Spec("&Edit", "&Copy", "copy", "Ctrl+C"),
+    Spec("&Edit", "&Paste", "paste", "Ctrl+V"),
+    Spec("&Edit", "&Duplicate", "duplicate", "Ctrl+D"),
+    Spec("&Edit", "De&lete", "delete", ""),
+    Spec("&Edit", "Select &all", "select_all", "Ctrl+A"),
+    Spec("&Edit", "&Rename", "rename", "F2"),
+    Spec("&Edit", "Add la&yer ...", "add_layer", ""),
+    Spec("&Edit", "&Group as block", "group", "Ctrl+G"),
+    Spec("&Edit", "&Ungroup", "ungroup", "Ctrl+Shift+G"),
+    Spec("&Edit", "Collapse or open &block", "toggle_collapse", "Ctrl+E"),
+    Spec("&Edit", "Align left", "align_left"),
+    Spec("&Edit", "Align top", "align_top"),
+    Spec("&Edit", "&Find node ...", "find_node", "Ctrl+F", "mdi6.magnify"),
+    Spec("&View", "&Fit the network", "fit", "F", "mdi6.fit-to-page-outline"),
+    Spec("&View", "&Tidy the layout", "tidy", "L", "mdi6.auto-fix"),
+    Spec("&View", "Zoom &in", "zoom_in", "Ctrl++"),
+    Spec("&View", "Zoom &out", "zoom_out", "Ctrl+-"),
+    Spec("&View", "Live &feature maps on nodes", "thumbnails", "T", checkable=True),
+    Spec("&View", "Tint wires by &gradient", "tint", "G", checkable=True),
+    Spec("&View", "&Build layout", "layout_build", "1"),
+    Spec("&View", "&Watch layout", "layout_watch", "2"),
+    Spec("&View", "&Present layout", "layout_present", "3"),
+    Spec("&View", "Theme: follow the system", "theme_system"),
+    Spec("&View", "Theme: light", "theme_light"),
+    Spec("&View", "Theme: dark", "theme_dark"),
+    Spec("&View", "F&ull screen", "full_screen", "F11"),
+    Spec("&Run", "&Run or pause", "toggle_run", "Space", "mdi6.play", "Train, or pause (Space)"),
+    Spec("&Run", "&Stop", "stop_run", "", "mdi6.stop", "Stop this run"),
+    Spec("&Run", "Step one &batch", "step_batch", ".", "mdi6.skip-next", "Learn from one batch (.)"),
+    Spec("&Run", "Step one &node", "step_node", ",", "mdi6.debug-step-into", "Compute one node, forward then back (,)"),
+    Spec("&Run", "R&eset", "reset_run", "R", "mdi6.restart", "Begin again with the same initial weights (R)"),
+    Spec("&Help", "&Commands ...", "show_commands", "Ctrl+K"),
+    Spec("&Help", "&Keys", "show_keys", "?"),
+)  # fmt: skip
+
+
+class Actions:
+    """The window's actions by method name: ``actions["save_file"]``."""
+
+    def __init__(self, window: QMainWindow):
+        self.window = window
+        self.menus: dict[str, QMenu] = {}
+        self._made: dict[str, QAction] = {}
+        for spec in SPECS:
+            self._add(spec)
+        look().changed.connect(self._paint)
+        self._paint()
+
+    def __getitem__(self, method: str) -> QAction:
+        return self._made[method]
+
+    def all(self) -> list[QAction]:
+        """Every action, in the order of the menus."""
+        return list(self._made.values())
+
+    def _add(self, spec: Spec) -> None:
+        menu = self.menus.get(spec.menu)
+        if menu is None:
+            menu = self.menus[spec.menu] = self.window.menuBar().addMenu(spec.menu)
+        action = QAction(spec.text, self.window, checkable=spec.checkable)
+        if spec.key:
+            action.setShortcut(QKeySequence(spec.key))
+        action.setToolTip(spec.tip or spec.text.replace("&", ""))
+        act: Callable[..., object] = getattr(self.window, spec.method)
+        if spec.checkable:
+            action.toggled.connect(act)
+        else:
+            action.triggered.connect(lambda: act())
+        menu.addAction(action)
+        self._made[spec.method] = action
+
+    def _paint(self) -> None:
+        for spec in SPECS:
+            if spec.icon:
+                self._made[spec.method].setIcon(look().icon(spec.icon))

@@ -1,0 +1,384 @@
+"""The main window: puts the parts together and gives each action of the menus its meaning."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from PySide6.QtCore import QTimer
+from PySide6.QtGui import QCloseEvent
+from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+
+from nnvis.graph import INPUT
+from ui.canvas.view import CanvasView
+from ui.document.fixes import fixes
+from ui.document.layout import place_after
+from ui.document.state import DocumentState
+from ui.history import Document
+from ui.inspector import Inspector
+from ui.palette.actions import add_entry
+from ui.palette.palette import Palette
+from ui.palette.search import SearchPopup
+from ui.session.messages import NodeStep, Phase, Progress, Snapshot
+from ui.session.session import Session
+from ui.theme import look
+from ui.window.actions import Actions
+from ui.window.banner import Banner
+from ui.window.closing import Closing
+from ui.window.commands import CommandPalette
+from ui.window.docks import Docks
+from ui.window.project import Project
+from ui.window.recovery import Recovery
+from ui.window.scope_wiring import ScopeWiring
+from ui.window.shortcuts import Shortcuts
+from ui.window.start_page import StartPage
+from ui.window.status import Status
+from ui.window.training_panel import TrainingPanel
+from ui.window.transport import Transport
+
+
+class MainWindow(QMainWindow):
+    """The window of the app.
+
+    Parameters
+    ----------
+    document : Document
+    session : Session
+    recovery_folder : Path, optional
+        Where copies of unsaved work are kept; none without it.
+    """
+
+    def __init__(self, document: Document, session: Session, recovery_folder: Path | None = None):
+        super().__init__()
+        self.document, self.session = document, session
+        self.setMinimumSize(1000, 640)
+        self.resize(1440, 900)
+        self.canvas = CanvasView(document)
+        self.palette_panel, self.inspector = Palette(), Inspector(document)
+        self.training_panel = TrainingPanel(document)
+        self.search = SearchPopup(self)
+        self.project = Project(document, session, self)
+        self.recovery = Recovery(document, recovery_folder, self) if recovery_folder else None
+        self.closing = Closing(self)
+        self.actions_table = Actions(self)
+        self._make_frame()
+        self.docks = Docks(self, self.palette_panel, self.inspector, self.training_panel)
+        self.scope_wiring = ScopeWiring(document, session, self.docks.scopes)
+        self._finish_menus()
+        self._connect_document()
+        self._connect_session()
+        self.show_start_page()
+
+    # --- putting together ---------------------------------------------------------------------------------
+
+    def _make_frame(self) -> None:
+        self.banner, self.start_page, self.pages = Banner(), StartPage(), QStackedWidget()
+        self.pages.addWidget(self.start_page)
+        self.pages.addWidget(self.canvas)
+        centre = QWidget()
+        column = QVBoxLayout(centre)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        column.addWidget(self.banner)
+        column.addWidget(self.pages, 1)
+        self.setCentralWidget(centre)
+        self.transport = Transport(self.actions_table)
+        self.addToolBar(self.transport)
+        self.status = Status()
+        self.setStatusBar(self.status)
+        self.commands = CommandPalette(self)
+
+    def _finish_menus(self) -> None:
+        edit, view = self.actions_table.menus["&Edit"], self.actions_table.menus["&View"]
+        undo = self.document.stack.createUndoAction(self, "&Undo")
+        redo = self.document.stack.createRedoAction(self, "&Redo")
+        undo.setShortcut("Ctrl+Z")
+        redo.setShortcut("Ctrl+Shift+Z")
+        first = edit.actions()[0]
+        edit.insertActions(first, [undo, redo])
+        edit.insertSeparator(first)
+        self.transport.connect_undo(undo, redo)
+        self._undo_actions = [undo, redo]
+        panels = view.addMenu("&Panels")
+        panels.addActions([dock.toggleViewAction() for dock in self.docks.all])
+
+    def _connect_document(self) -> None:
+        self.document.changed.connect(self._document_changed)
+        self.canvas.search_requested.connect(self._search)
+        self.canvas.fault_clicked.connect(lambda name, _: self._offer_fixes(name))
+        self.canvas.status.connect(self.status.hint)
+        self.palette_panel.chosen.connect(self._add_from_palette)
+        self.start_page.template_chosen.connect(self._begin)
+        self.start_page.open_requested.connect(self.open_file)
+        self.start_page.file_chosen.connect(lambda path: self.project.open(path))
+        self.project.failed.connect(self.banner.say)
+        self.project.title_changed.connect(self._show_title)
+        self.project.opened.connect(self._show_canvas)
+        self.project.saved.connect(self._after_saving)
+        self.training_panel.rate_changed.connect(self.session.set_learning_rate)
+        self.training_panel.momentum_changed.connect(self.session.set_momentum)
+        look().changed.connect(self._show_title)
+
+    def _connect_session(self) -> None:
+        session = self.session
+        session.progress.connect(self._show_progress)
+        session.snapshot.connect(self._show_snapshot)
+        session.node_step.connect(self._show_node_step)
+        session.statistics.connect(self.inspector.set_statistics)
+        session.failed.connect(lambda sentence: self.banner.say(sentence))
+
+    # --- what happens -------------------------------------------------------------------------------------
+
+    def _document_changed(self, before: DocumentState, after: DocumentState) -> None:
+        self.session.set_document(after)
+        self.status.show_analysis(self.document.analysis)
+        self.transport.show_settings(after.settings)
+
+    def _show_progress(self, progress: Progress) -> None:
+        self.status.show_progress(progress)
+        if progress.phase is not self.transport.phase:
+            self.transport.show_phase(progress.phase)
+        if progress.phase is not Phase.STEPPING:
+            self.canvas.set_running_node(None)
+        if progress.step:
+            self.project.note_training()
+
+    def _show_snapshot(self, snapshot: Snapshot) -> None:
+        self.inspector.set_snapshot(snapshot)
+        if self.actions_table["thumbnails"].isChecked():
+            self.canvas.set_thumbnails(snapshot.features)
+        if self.actions_table["tint"].isChecked():
+            self.canvas.set_gradient_tint(snapshot.gradients)
+
+    def _show_node_step(self, step: NodeStep) -> None:
+        self.canvas.set_running_node(step.node, step.direction)
+        self.status.hint(step.note)
+        if step.direction == "forward" and step.node and step.output is not None:
+            self.canvas.set_thumbnails({step.node: step.output[:1]})
+
+    def _show_title(self) -> None:
+        mark = "*" if self.project.dirty else ""
+        self.setWindowTitle(f"{mark}{self.project.name} - nnvis")
+
+    def _show_canvas(self) -> None:
+        self.pages.setCurrentWidget(self.canvas)
+        self._set_docks_visible(True)
+        self.canvas.setFocus()
+        QTimer.singleShot(0, self.canvas.fit)
+
+    def _after_saving(self, path: Path) -> None:
+        self.status.hint(f"Saved {path.name}.")
+        if self.recovery:
+            self.recovery.clear()
+
+    def _begin(self, template) -> None:
+        if self.closing.may_discard():
+            self.project.new(template.make())
+
+    def _add_from_palette(self, key: str) -> None:
+        chosen = self.document.selection[0] if len(self.document.selection) == 1 else None
+        state = self.document.state
+        last = chosen if chosen in state.nodes else next(reversed(state.nodes), INPUT)
+        names = add_entry(self.document, key, place_after(state, last))
+        self.document.select(names[-1:])
+
+    def _search(self, request) -> None:
+        self.search.open(self.document, request.position, request.global_pos, request.source, request.target)
+
+    def _offer_fixes(self, name: str) -> None:
+        state, analysis = self.document.state, self.document.analysis
+        sentence = analysis.fault_of.get(name)
+        if sentence:
+            found = fixes(state, analysis, name)
+            acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
+            self.banner.say(sentence, "warn", acts)
+
+    def _apply_fix(self, fix) -> None:
+        self.document.apply(fix.label, fix.apply())
+
+    # --- File ---------------------------------------------------------------------------------------------
+
+    def show_start_page(self) -> None:
+        self.start_page.set_recent(self.project.recent())
+        self.pages.setCurrentWidget(self.start_page)
+        self._set_docks_visible(False)
+
+    def _set_docks_visible(self, visible: bool) -> None:
+        """The start page stands alone; panels come back as they were."""
+        if visible and not self._docks_hidden:
+            return
+        if not visible:
+            self._docks_hidden = [d for d in self.docks.all if d.isVisibleTo(self)] or self._docks_hidden
+        for dock in self._docks_hidden:
+            dock.setVisible(visible)
+        if visible:
+            self._docks_hidden = []
+
+    _docks_hidden: list = []  # noqa: RUF012 - replaced, never changed
+
+    def open_file(self) -> None:
+        if self.closing.may_discard():
+            self.project.choose_and_open()
+
+    def save_file(self) -> bool:
+        return self.project.save()
+
+    def save_file_as(self) -> bool:
+        return self.project.choose_and_save()
+
+    def export_script(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Export", f"{self.document.state.name}.py", "Python (*.py)")
+        if name and self.project.export_script(Path(name)):
+            self.status.hint(f"Exported {Path(name).name}.")
+
+    def export_image(self) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Export", f"{self.document.state.name}.png", "Images (*.png *.svg)")
+        if not name:
+            return
+        if name.endswith(".svg"):
+            self.canvas.svg(name)
+        elif not self.canvas.image().save(name):
+            self.banner.say(f"Cannot write {name}.")
+
+    # --- Edit ---------------------------------------------------------------------------------------------
+
+    def cut(self) -> None:
+        self.canvas.cut()
+
+    def copy(self) -> None:
+        self.canvas.copy()
+
+    def paste(self) -> None:
+        self.canvas.paste()
+
+    def duplicate(self) -> None:
+        self.canvas.duplicate()
+
+    def delete(self) -> None:
+        self.canvas.delete_selection()
+
+    def select_all(self) -> None:
+        self.canvas.select_all()
+
+    def rename(self) -> None:
+        self.canvas.rename_selected()
+
+    def add_layer(self) -> None:
+        self.canvas.request_search()
+
+    def group(self) -> None:
+        self.canvas.group_selection()
+
+    def ungroup(self) -> None:
+        self.canvas.ungroup_selection()
+
+    def toggle_collapse(self) -> None:
+        self.canvas.toggle_collapse()
+
+    def align_left(self) -> None:
+        self.canvas.align("left")
+
+    def align_top(self) -> None:
+        self.canvas.align("top")
+
+    def find_node(self) -> None:
+        names = list(self.document.state.nodes)
+        name, chosen = QInputDialog.getItem(self, "Find node", "Name", names, editable=True) if names else ("", False)
+        if chosen and name in names:
+            self.document.select([name])
+            self.canvas.center_on(name)
+
+    # --- View ---------------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        self.canvas.fit()
+
+    def tidy(self) -> None:
+        self.canvas.tidy()
+
+    def zoom_in(self) -> None:
+        self.canvas.zoom(1.25)
+
+    def zoom_out(self) -> None:
+        self.canvas.zoom(0.8)
+
+    def thumbnails(self, on: bool) -> None:
+        self.canvas.show_thumbnails(on)
+        self.scope_wiring.want_all_nodes(on)
+
+    def tint(self, on: bool) -> None:
+        if not on:
+            self.canvas.set_gradient_tint(None)
+
+    def layout_build(self) -> None:
+        self.docks.build()
+
+    def layout_watch(self) -> None:
+        self.docks.watch()
+
+    def layout_present(self) -> None:
+        self.docks.present()
+
+    def theme_system(self) -> None:
+        look().choose("system")
+
+    def theme_light(self) -> None:
+        look().choose("light")
+
+    def theme_dark(self) -> None:
+        look().choose("dark")
+
+    def full_screen(self) -> None:
+        self.showNormal() if self.isFullScreen() else self.showFullScreen()
+
+    # --- Run ----------------------------------------------------------------------------------------------
+
+    def toggle_run(self) -> None:
+        if self.pages.currentWidget() is not self.canvas:
+            return
+        faults = self.document.analysis.faults
+        if faults:
+            first = faults[0]
+            found = fixes(self.document.state, self.document.analysis, first.node)
+            acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
+            where = f"{first.node}: " if first.node else ""
+            self.banner.say(f"{where}{first.message}", "warn", acts)
+            return
+        self.banner.hide()
+        self.session.toggle()
+
+    def stop_run(self) -> None:
+        self.session.stop()
+
+    def step_batch(self) -> None:
+        self.session.step_batch()
+
+    def step_node(self) -> None:
+        self.session.step_node()
+
+    def reset_run(self) -> None:
+        self.session.reset()
+
+    # --- Help ---------------------------------------------------------------------------------------------
+
+    def _listed_actions(self) -> list:
+        return [*self._undo_actions, *self.actions_table.all()]
+
+    def show_commands(self) -> None:
+        self.commands.open(self._listed_actions())
+
+    def show_keys(self) -> None:
+        Shortcuts(self._listed_actions(), self).exec()
+
+    # --- closing ------------------------------------------------------------------------------------------
+
+    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+        if not self.closing.may_close():
+            event.ignore()
+            return
+        self._set_docks_visible(True)
+        self.docks.remember()
+        if self.recovery:
+            self.recovery.clear()
+        self.session.close()
+        super().closeEvent(event)

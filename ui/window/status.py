@@ -1,0 +1,80 @@
+"""The status bar: how far the training is, what the pointer is on, and whether all shapes fit."""
+
+from __future__ import annotations
+
+from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar
+
+from ui.document.analysis import Analysis
+from ui.session.messages import Phase, Progress
+from ui.theme import look
+
+
+class Status(QStatusBar):
+    """Shows :class:`Progress` and :class:`Analysis` values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setSizeGripEnabled(False)
+        self._hint, self._progress, self._fit, self._machine = QLabel(), QLabel(), QLabel(), QLabel()
+        self._bar = QProgressBar(textVisible=False)
+        self._bar.setFixedWidth(120)
+        self._bar.setAccessibleName("Progress")
+        self._bar.hide()
+        self._progress.setAccessibleName("Training progress")
+        self.addWidget(self._bar)
+        self.addWidget(self._progress)
+        self.addWidget(self._hint, 1)
+        self.addPermanentWidget(self._machine)
+        self.addPermanentWidget(self._fit)
+        self._analysis: Analysis | None = None
+        look().changed.connect(self._paint)
+
+    def hint(self, text: str) -> None:
+        """A word about what the pointer does."""
+        self._hint.setText(text)
+
+    def show_machine(self, text: str) -> None:
+        """What computes: "cpu, 2 threads, AVX2"."""
+        self._machine.setText(text)
+
+    def show_progress(self, progress: Progress) -> None:
+        """How far the training is."""
+        self._progress.setText(progress_text(progress))
+        fraction = progress.fraction
+        if fraction is None and progress.steps:
+            fraction = progress.step / progress.steps
+        busy = progress.phase in (Phase.LOADING, Phase.COMPILING, Phase.RUNNING, Phase.PAUSED, Phase.STEPPING)
+        self._bar.setVisible(busy)
+        self._bar.setRange(0, 0 if fraction is None else 1000)
+        self._bar.setValue(round(1000 * (fraction or 0)))
+
+    def show_analysis(self, analysis: Analysis) -> None:
+        """Whether all shapes fit."""
+        self._analysis = analysis
+        self._paint()
+
+    def _paint(self) -> None:
+        if self._analysis is None:
+            return
+        count = len(self._analysis.faults)
+        role = "bad" if count else "good"
+        text = f"✕ {count} problem{'s' * (count != 1)}" if count else "✓ all shapes fit"
+        self._fit.setText(f"{self._analysis.total_parameters:,} parameters   {text} ")
+        self._fit.setToolTip("\n".join(f.message for f in self._analysis.faults[:8]))
+        self._fit.setStyleSheet(f"color: {getattr(look().theme, role)};")
+
+
+def progress_text(p: Progress) -> str:
+    """``epoch 2/5   step 1,204/4,690   13,400 images/s   0:21 left``, or the message."""
+    if p.message or not p.steps:
+        return p.message
+    parts = [f"epoch {p.epoch}/{p.epochs}", f"step {p.step:,}/{p.steps:,}"]
+    if p.images_per_second:
+        parts.append(f"{p.images_per_second:,.0f} images/s")
+    if p.seconds_left and p.phase is Phase.RUNNING:
+        minutes, seconds = divmod(round(p.seconds_left), 60)
+        hours, minutes = divmod(minutes, 60)
+        parts.append(f"{hours}:{minutes:02}:{seconds:02} left" if hours else f"{minutes}:{seconds:02} left")
+    if p.phase in (Phase.PAUSED, Phase.STEPPING, Phase.FINISHED):
+        parts.append(p.phase.value)
+    return "   ".join(parts)
