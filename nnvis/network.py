@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -137,13 +138,16 @@ class Network:
         self.training_passes += mode.training
         return plan
 
-    def finish_pass(self, dy: np.ndarray | None = None) -> None:
-        """Run the latest plan backward from `dy`, or from what the loss wrote into its output gradient."""
+    def finish_pass(self, dy: np.ndarray | None = None, after: Callable[[str], None] | None = None) -> None:
+        """Run the latest plan backward from `dy`, or from what the loss wrote into its output gradient.
+
+        `after` is called with the name of each node that has just computed.
+        """
         last = self._require_last()
         if dy is not None:
             last.plan.output_gradient[...] = dy
         last.dy = last.plan.output_gradient.copy()
-        last.plan.run_backward()
+        last.plan.run_backward(after)
 
     def plan(self, batch: int, mode: Mode, watched: frozenset[str] | None = None) -> Plan:
         """The plan for this batch size and purpose, made on first use."""
@@ -180,6 +184,16 @@ class Network:
     def unwatch(self) -> None:
         """Watch nothing any more."""
         self._watched = frozenset()
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch all nodes for a while."""
+        before = self._watched
+        self.watch("*")
+        try:
+            yield
+        finally:
+            self._watched = before
 
     def activation(self, name: str) -> np.ndarray:
         """Output of a node in the latest pass, (N, *shape)."""

@@ -295,6 +295,12 @@ class Updater:
             view[...] = state[name]
         self.step = int(state["step"])
 
+    def adopt(self, other: Updater) -> None:
+        """Take over the number of updates, and the state arrays that both optimisers have."""
+        self.step = other.step
+        for name in set(self._states) & set(other._states):
+            self._states[name][...] = other._states[name]
+
     def _named(self) -> list[tuple[str, str, np.ndarray]]:
         return [
             (state, name, view)

@@ -301,13 +301,25 @@ class Plan:
         for flow in self.flows.values():
             flow.replay = replay
 
-    def run_forward(self) -> np.ndarray:
-        """Run all nodes on what lies in :attr:`input`; return a view of the output."""
-        for _, call in self.forward_calls:
+    def run_forward(self, after: Callable[[str], None] | None = None) -> np.ndarray:
+        """Run all nodes on what lies in :attr:`input`; return a view of the output.
+
+        Parameters
+        ----------
+        after : callable, optional
+            Called with the name of each node that has just computed.
+        """
+        for name, call in self.forward_calls:
             call()
+            if after is not None:
+                after(name)
         return self.output
 
-    def run_backward(self) -> None:
-        """Run all nodes backward on what lies in :attr:`output_gradient`."""
-        for _, call in self.backward_calls:
+    def run_backward(self, after: Callable[[str], None] | None = None) -> None:
+        """Run all nodes backward on what lies in :attr:`output_gradient`; `after` as in :meth:`run_forward`."""
+        for number, (name, call) in enumerate(self.backward_calls):
             call()
+            # the sums of a node's gradients follow its own call, under its name
+            last = number + 1 == len(self.backward_calls) or self.backward_calls[number + 1][0] != name
+            if after is not None and last:
+                after(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +15,7 @@ from nnvis.losses import BoundLoss, Loss, describe_loss
 from nnvis.losses import loss as find_loss
 from nnvis.metrics import count_correct
 from nnvis.network import Network
+from nnvis.observe import NodeRecord, Observer, backward_record, forward_record
 from nnvis.optim import SGD, Optimizer
 from nnvis.plan import Mode, Plan
 
@@ -93,6 +94,8 @@ class Trainer:
         self.clip_norm, self.clip_value = clip_norm, clip_value
         self.updater = self.optimizer.bind(net.parameters, net.device)
         self.last: StepResult | None = None
+        #: Called after each node of a step, if set; see :mod:`nnvis.observe`.
+        self.observer: Observer | None = None
         self._bound: dict[int, tuple[Plan, BoundLoss]] = {}
 
     def step(self, x: np.ndarray, labels: np.ndarray, lr: float | None = None) -> float:
@@ -116,18 +119,40 @@ class Trainer:
         DivergedError
             The loss, or the gradient norm, is not finite. The parameters have not been changed.
         """
+        if self.observer is None:
+            return self._step(x, labels, lr)
+        with self.net.watching():
+            return self._step(x, labels, lr)
+
+    def _step(self, x: np.ndarray, labels: np.ndarray, lr: float | None) -> float:
         net = self.net
         plan = net.start_pass(x, _TRAINING)
-        output = plan.run_forward()
+        output = plan.run_forward(self._observing(lambda name: forward_record(plan, name)))
         loss = self._loss_of(plan)(labels)
         if not math.isfinite(loss):
             raise self._diverged(f"The loss is {describe_loss(loss)}")
         correct = count_correct(self.loss, output, labels)
-        net.finish_pass()
+        self._observe(lambda: NodeRecord("loss", None, output=plan.output_gradient.copy(), loss=loss))
+        net.finish_pass(after=self._observing(lambda name: backward_record(plan, name)))
         norm, scale = self._clip()
         self.updater.update(lr, scale)
         self.last = StepResult(loss, len(output), correct, norm)
+        self._observe(lambda: NodeRecord("update", None, loss=loss))
         return loss
+
+    def _observe(self, record: Callable[[], NodeRecord]) -> None:
+        if self.observer is not None:
+            self.observer(record())
+
+    def _observing(self, record: Callable[[str], NodeRecord]) -> Callable[[str], None] | None:
+        """What a pass calls after each node; the observer may leave in the middle of it."""
+        return None if self.observer is None else lambda name: self._observe(lambda: record(name))
+
+    def change_optimizer(self, optimizer: Optimizer) -> None:
+        """Go on with other settings of the optimiser, or with another one; state that both have is kept."""
+        updater = optimizer.bind(self.net.parameters, self.net.device)
+        updater.adopt(self.updater)
+        self.optimizer, self.updater = optimizer, updater
 
     def _loss_of(self, plan: Plan) -> BoundLoss:
         """The loss bound to this plan's arrays; made anew when the network has moved them."""

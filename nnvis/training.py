@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,22 @@ class Training:
         """Metrics of the finished epochs by name; NaN where an epoch was not evaluated."""
         names = {name: None for metrics in self.state.history for name in metrics}
         return {name: [metrics.get(name, math.nan) for metrics in self.state.history] for name in names}
+
+    def change(self, **settings: float) -> None:
+        """Change settings of the optimiser (``lr``, ``momentum``) from the next step on.
+
+        Raises
+        ------
+        ConfigError
+            The optimiser has no such setting, or cannot take the value.
+        """
+        optimizer = self.options.optimizer
+        if unknown := set(settings) - {f.name for f in fields(optimizer)}:  # type: ignore[arg-type]
+            raise ConfigError(f"{optimizer.name} has no setting {sorted(unknown)[0]!r}.")
+        self.options = replace(self.options, optimizer=replace(optimizer, **settings))  # type: ignore[type-var]
+        self.trainer.change_optimizer(self.options.optimizer)
+        if self.folder is not None and self.folder.exists:
+            self.folder.update(self.net, self.options, self._facts, self.source)
 
     # --- the loop -----------------------------------------------------------------------------------------
 

@@ -10,6 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from nnvis.layers.base import Shape
+from nnvis.probe import Histogram, NodeStatistics
+
+__all__ = [
+    "Curves", "Histogram", "NodeStatistics", "NodeStep", "Phase", "Prediction", "Progress", "Saved", "Snapshot",
+]  # fmt: skip
 
 
 class Phase(enum.Enum):
@@ -81,46 +86,6 @@ class Curves:
 
 
 @dataclass(frozen=True)
-class Histogram:
-    """Counts of values in equal bins from `low` to `high`; and the share that lies outside."""
-
-    counts: np.ndarray
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class LayerStatistics:
-    """Numbers about one node at one step, from the probe batch (activations, gradients) and the parameters.
-
-    Attributes
-    ----------
-    activation, gradient : Histogram or None
-        Of the node's output and of the loss's gradient with respect to it.
-    dead, saturated : float or None
-        Share of units (channels) that are zero for the whole probe batch (ReLU and its kin), and share of values in
-        the flat ends of the activation; None where the word means nothing for this layer.
-    gradient_norm : float
-        Euclidean norm of the gradient with respect to the node's output, or of its parameters if it has any.
-    weight : Histogram or None
-        Of the node's weights.
-    weight_norm, update_ratio : float or None
-        Norm of all parameters of the node, and |update| / |weights| of the latest step.
-    """
-
-    node: str
-    kind: str
-    activation: Histogram | None = None
-    gradient: Histogram | None = None
-    dead: float | None = None
-    saturated: float | None = None
-    gradient_norm: float | None = None
-    weight: Histogram | None = None
-    weight_norm: float | None = None
-    update_ratio: float | None = None
-
-
-@dataclass(frozen=True)
 class Snapshot:
     """What the network looked like at one step.
 
@@ -150,7 +115,7 @@ class Snapshot:
 
     run: str
     step: int
-    layers: tuple[LayerStatistics, ...] = ()
+    layers: tuple[NodeStatistics, ...] = ()
     images: np.ndarray | None = None
     labels: np.ndarray | None = None
     class_names: tuple[str, ...] = ()

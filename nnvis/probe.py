@@ -1,0 +1,197 @@
+"""Looking at a network between two training steps, without disturbing the training by a single bit.
+
+A probe runs a small batch forward and backward through a plan of its own, in which every activation and gradient is
+kept. Running statistics, random keys and optimiser state stay as they are; parameter gradients are overwritten, as
+every step assigns them anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnvis.losses import Loss
+from nnvis.network import Network
+from nnvis.plan import Mode, Plan
+
+#: Bins of every histogram, and the values that one is made from at most.
+BINS, MOST_VALUES = 48, 16384
+_TRAINING = Mode(training=True, backward=True)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts of values in equal bins from `low` to `high`."""
+
+    counts: np.ndarray
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class NodeStatistics:
+    """One node in numbers.
+
+    Attributes
+    ----------
+    node, kind : str
+    activation, gradient : Histogram or None
+        Of its output, and of the loss's gradient with respect to it.
+    dead : float or None
+        Share of channels that are zero for the whole batch; for rectifiers only.
+    saturated : float or None
+        Share of values in the flat ends of sigmoid, tanh and ReLU6.
+    gradient_norm : float or None
+        Euclidean norm of the gradient of its parameters, or of its output if it has none.
+    gradient_mean : float
+        Mean absolute gradient of its output.
+    weight : Histogram or None
+    weight_norm, update_ratio : float or None
+        Norm of its parameters, and |update| / |parameters| of the step measured last.
+    """
+
+    node: str
+    kind: str
+    activation: Histogram | None = None
+    gradient: Histogram | None = None
+    dead: float | None = None
+    saturated: float | None = None
+    gradient_norm: float | None = None
+    gradient_mean: float = 0.0
+    weight: Histogram | None = None
+    weight_norm: float | None = None
+    update_ratio: float | None = None
+
+
+class Probe:
+    """Looks at a network that is being trained.
+
+    Parameters
+    ----------
+    net : Network
+    loss : Loss
+    """
+
+    def __init__(self, net: Network, loss: Loss):
+        self.net, self.loss = net, loss
+        self._before: np.ndarray | None = None
+        self._ratios: dict[str, float] = {}
+
+    # --- the size of an update ----------------------------------------------------------------------------
+
+    def before_step(self) -> None:
+        """Remember the parameters, so that :meth:`after_step` can measure the update."""
+        self._before = self.net.parameters.flat_values.copy()
+
+    def after_step(self) -> None:
+        """Measure the update of the step since :meth:`before_step`."""
+        if self._before is None:
+            return
+        old = self.net.parameters.views(self._before)
+        sums: dict[str, list[float]] = {}
+        for name, value in self.net.parameters.values.items():
+            node, sizes = name.rpartition(".")[0], (np.sum((value - old[name]) ** 2), np.sum(value**2))
+            total = sums.setdefault(node, [0.0, 0.0])
+            total[0] += float(sizes[0])
+            total[1] += float(sizes[1])
+        self._ratios = {node: (change / size) ** 0.5 if size else 0.0 for node, (change, size) in sums.items()}
+        self._before = None
+
+    # --- looking ------------------------------------------------------------------------------------------
+
+    def look(self, x: np.ndarray, targets: np.ndarray) -> list[NodeStatistics]:
+        """Run a batch forward and backward, and describe every node.
+
+        Parameters
+        ----------
+        x : ndarray, (N, *input_shape)
+            Normalised as in training.
+        targets : ndarray
+            As the loss needs them.
+
+        Returns
+        -------
+        list of NodeStatistics
+            In execution order.
+        """
+        plan = self._plan(x)
+        plan.run_forward()
+        self.loss.bind(self.net.device, plan.output, plan.output_gradient)(targets)
+        plan.run_backward()
+        return [self._statistics(plan, node.name, node.layer.kind) for node in plan.nodes]
+
+    def features(self, x: np.ndarray, nodes: Iterable[str]) -> dict[str, np.ndarray]:
+        """Outputs of some nodes for a batch, in inference mode: what a user of the network would get."""
+        known = {node.name for node in self.net.graph.order()}
+        wanted = frozenset(nodes) & known
+        plan = self.net.plan(len(x), Mode(), wanted)
+        np.copyto(plan.input, x, casting="unsafe")
+        plan.run_forward()
+        return {name: plan.flows[name].y.copy() for name in wanted}
+
+    def _plan(self, x: np.ndarray) -> Plan:
+        everything = frozenset(node.name for node in self.net.graph.order())
+        plan = self.net.plan(len(x), _TRAINING, everything)
+        np.copyto(plan.input, x, casting="unsafe")
+        plan.set_keys(lambda name: hash_key(self.net.seed, name), replay=True)
+        return plan
+
+    def _statistics(self, plan: Plan, node: str, kind: str) -> NodeStatistics:
+        y, dy = plan.flows[node].y, plan.gradients.get(node)
+        values = [v for n, v in self.net.parameters.values.items() if n.rpartition(".")[0] == node]
+        grads = [g for n, g in self.net.parameters.gradients.items() if n.rpartition(".")[0] == node]
+        weight = self.net.parameters.values.get(f"{node}.weight")
+        return NodeStatistics(
+            node, kind, histogram(y), None if dy is None else histogram(dy), dead_share(kind, y),
+            saturated_share(kind, y), _norm(grads or ([] if dy is None else [dy])),
+            0.0 if dy is None else float(np.mean(np.abs(dy))), None if weight is None else histogram(weight),
+            _norm(values), self._ratios.get(node),
+        )  # fmt: skip
+
+
+def hash_key(seed: int, name: str) -> int:
+    """A random key for looking, the same at each look, so that pictures do not flicker."""
+    return (seed * 1_000_003 + sum(name.encode())) & 0x7FFF_FFFF
+
+
+def histogram(values: np.ndarray) -> Histogram:
+    """Histogram of the finite `values`, from every so-many-th of them if there are many."""
+    flat = values.reshape(-1)
+    flat = flat[:: max(1, flat.size // MOST_VALUES)]
+    flat = flat[np.isfinite(flat)]
+    low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    counts, _ = np.histogram(flat, bins=BINS, range=(low, high))
+    return Histogram(counts, low, high)
+
+
+def dead_share(kind: str, y: np.ndarray) -> float | None:
+    """Share of channels of a rectifier's output that are zero in the whole batch; None for other kinds."""
+    if kind not in ("ReLU", "ReLU6"):
+        return None
+    return float(np.mean(y.reshape(-1, y.shape[-1]).max(axis=0) <= 0))
+
+
+def saturated_share(kind: str, y: np.ndarray) -> float | None:
+    """Share of values where the activation is flat; None for activations that have no such end."""
+    flat = y.reshape(-1)[:: max(1, y.size // MOST_VALUES)]
+    if kind == "Sigmoid":
+        return float(np.mean((flat < 0.01) | (flat > 0.99)))
+    if kind == "Tanh":
+        return float(np.mean(np.abs(flat) > 0.99))
+    return float(np.mean(flat >= 6)) if kind == "ReLU6" else None
+
+
+def compatible_state(state: dict[str, np.ndarray], net: Network) -> dict[str, np.ndarray]:
+    """The arrays of `state` that fit `net` by name and shape: what an edited network keeps of its training."""
+    own = net.parameters.values | net.buffers
+    return {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+
+
+def _norm(arrays: list[np.ndarray]) -> float | None:
+    if not arrays:
+        return None
+    return float(sum(float(np.vdot(a, a)) for a in arrays) ** 0.5)
