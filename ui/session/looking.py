@@ -62,7 +62,8 @@ class Looker:
     ) -> tuple[Snapshot, Statistics]:
         """A snapshot, and the statistics of all parameters."""
         start = time.perf_counter()
-        made = self._look(net, options, data, run, step), _parameter_statistics(net)
+        with np.errstate(all="ignore"):  # a network that diverges is looked at, too
+            made = self._look(net, options, data, run, step), _parameter_statistics(net)
         cost = time.perf_counter() - start
         self._next = start + cost + min(max(cost / SHARE, SHORTEST), LONGEST)
         self.unseen += 1

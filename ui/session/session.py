@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class Session(QObject):
             graph = working_graph(state)
         except NnvisError:
             graph = None
-        self._do(lambda: self._worker.set_graph(graph, state.settings))
+        self._do(functools.partial(self._worker.set_graph, graph, state.settings))
 
     def _settled(self) -> None:
         """Make sure that the engine knows the latest edit."""
@@ -89,7 +90,7 @@ class Session(QObject):
     def load_weights(self, state: dict[str, np.ndarray]) -> None:
         """Take over weights that fit by name and shape."""
         self._settled()
-        self._do(lambda: self._worker.load_weights(state))
+        self._do(functools.partial(self._worker.load_weights, state))
 
     def net_state(self) -> dict[str, np.ndarray]:
         """Copies of all weights; waits for the batch that is being computed."""

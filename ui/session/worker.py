@@ -334,7 +334,7 @@ class Worker(threading.Thread):
         self._set(Phase.STEPPING)
         while self._waiting_for_node:
             command = self.commands.get()
-            if command in (self.stop, self.reset):
+            if getattr(command, "func", command) in (self.stop, self.reset, self.set_graph, self.load_weights):
                 self._watch_nodes(False)  # the step is finished first, then the command is obeyed
                 self._waiting_for_node = False
                 self._nodes = False
