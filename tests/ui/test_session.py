@@ -56,7 +56,7 @@ def _losses(session):
 
 def _headless(state):
     net = nv.Network(working_graph(state), seed=state.settings.options.seed)
-    data = nv.data.load(state.settings.data).with_validation(state.settings.validation)
+    data = nv.data.load(state.settings.data, validation_split=state.settings.validation)
     losses = [e.loss for e in make_training(net, data, state.settings.options).run()
               if isinstance(e, nv.events.StepDone)]  # fmt: skip
     return np.array(losses), net.state_dict()

@@ -198,7 +198,7 @@ class Worker(threading.Thread):
         assert self.net is not None
         dataset = self.dataset()
         self._runs += 1
-        source = DataSource(self.settings.data, self.settings.validation)
+        source = DataSource(self.settings.data, {"validation_split": self.settings.validation})
         self.training = Training(
             self.net, dataset, self.settings.options, self.folder, source=source if self.folder else None
         )
@@ -211,10 +211,7 @@ class Worker(threading.Thread):
         key = self.settings.data, self.settings.validation
         if key not in self._data:
             self._set(Phase.LOADING, f"loading {self.settings.data}")
-            found = data.load(self.settings.data)
-            if self.settings.validation and found.validation is None:
-                found = found.with_validation(self.settings.validation)
-            self._data = {key: found}
+            self._data = {key: data.load(self.settings.data, validation_split=self.settings.validation)}
         return self._data[key]
 
     def _advance(self) -> None:

@@ -1,0 +1,227 @@
+"""The scene: one item for each node and wire of the document, kept in step with every change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from PySide6.QtCore import QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QPainter, QPen
+from PySide6.QtWidgets import QGraphicsScene
+
+from nnvis.graph import INPUT
+from nnvis.layers.base import describe
+from ui.canvas.node_item import Face, NodeItem
+from ui.canvas.pictures import strip
+from ui.canvas.wire_item import WireItem, tints
+from ui.document import edits
+from ui.document.layout import bounds
+from ui.document.state import DocumentState, Wire
+from ui.history import Document
+from ui.theme import look
+
+
+class CanvasScene(QGraphicsScene):
+    """Shows a :class:`Document`; edits go back through it.
+
+    Signals
+    -------
+    places_changed()
+        Nodes were added, removed or moved.
+    """
+
+    places_changed = Signal()
+
+    def __init__(self, document: Document):
+        super().__init__()
+        self.document = document
+        self.nodes: dict[str, NodeItem] = {}
+        self.wires: dict[Wire, WireItem] = {}
+        self._busy = False
+        self._thumbnails = False
+        self._tints: dict[str, float] | None = None
+        self._running = ""
+        self.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)
+        document.changed.connect(lambda before, after: self.sync())
+        document.selection_changed.connect(self._show_selection)
+        self.selectionChanged.connect(self._tell_selection)
+        look().changed.connect(self.repaint_all)
+        self.sync()
+
+    # --- keeping in step ----------------------------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Make the items those of the document's state."""
+        state = self.document.state
+        self._busy = True
+        self.hidden = {m: name for name, block in state.blocks.items() if block.collapsed for m in block.members}
+        faces = self._faces(state)
+        for name in [n for n in self.nodes if n not in faces]:
+            self.removeItem(self.nodes.pop(name))
+        for name, (face, place) in faces.items():
+            item = self.nodes.get(name)
+            if item is None:
+                item = self.nodes[name] = NodeItem(name, face)
+                self.addItem(item)
+                item.show_strip = self._thumbnails
+            item.set_face(face)
+            if item.pos() != QPointF(*place):
+                item.setPos(*place)
+        self._sync_wires(state)
+        self._busy = False
+        self._show_selection(self.document.selection)
+        self._fit_rect()
+        self.places_changed.emit()
+
+    def _faces(self, state: DocumentState) -> dict[str, tuple[Face, tuple[float, float]]]:
+        analysis = self.document.analysis
+        kind = "examples"
+        faces = {INPUT: (Face(INPUT, kind, "data", state.input_shape, 0, 0), state.input_position)}
+        for name, node in state.nodes.items():
+            if name not in self.hidden:
+                inputs = len(node.inputs) + (node.layer.arity is None and None not in node.inputs)
+                face = Face(
+                    name, node.layer.kind, node.layer.family, analysis.shapes.get(name),
+                    analysis.parameters.get(name, 0), inputs, analysis.fault_of.get(name, ""),
+                    name == analysis.output,
+                )  # fmt: skip
+                faces[name] = face, node.position
+        for name, block in state.blocks.items():
+            if block.collapsed:
+                left, top, *_ = bounds(state, block.members)
+                last = max(block.members, key=lambda m: state.nodes[m].position[0])
+                fault = next((analysis.fault_of[m] for m in block.members if m in analysis.fault_of), "")
+                count = sum(analysis.parameters.get(m, 0) for m in block.members)
+                face = Face(name, "block", "other", analysis.shapes.get(last), count, 1, fault,
+                            analysis.output in block.members, len(block.members))  # fmt: skip
+                faces[name] = face, (left, top)
+        return faces
+
+    def _sync_wires(self, state: DocumentState) -> None:
+        shown = {w for w in state.wires() if self.shown(w[0]) != self.shown(w[1])}
+        for wire in [w for w in self.wires if w not in shown]:
+            self.removeItem(self.wires.pop(wire))
+        shapes = self.document.analysis.shapes
+        for wire in shown:
+            item = self.wires.get(wire)
+            if item is None:
+                item = self.wires[wire] = WireItem(wire)
+                self.addItem(item)
+            shape = shapes.get(wire[0])
+            item.label = describe(shape) if shape else "?"
+            self._place(item)
+
+    def shown(self, name: str) -> str:
+        """The item that stands for a node: itself, or the collapsed block it is in."""
+        return self.hidden.get(name, name)
+
+    def _place(self, item: WireItem) -> None:
+        source, target, slot = item.wire
+        start, end = self.nodes[self.shown(source)], self.nodes[self.shown(target)]
+        item.place(start.output_port(), end.input_port(slot if target not in self.hidden else 0))
+
+    def node_moved(self, name: str) -> None:
+        """A node is being moved: its wires follow."""
+        if self._busy:
+            return
+        for wire, item in self.wires.items():
+            if name in (self.shown(wire[0]), self.shown(wire[1])):
+                self._place(item)
+
+    def commit_moves(self) -> None:
+        """One undo step for all nodes that were moved by the mouse."""
+        state, places = self.document.state, {}
+        for name, item in self.nodes.items():
+            place = item.pos().x(), item.pos().y()
+            if name in state.blocks:
+                left, top, *_ = bounds(state, state.blocks[name].members)
+                shift = place[0] - left, place[1] - top
+                for member in state.blocks[name].members if shift != (0, 0) else ():
+                    x, y = state.nodes[member].position
+                    places[member] = x + shift[0], y + shift[1]
+            elif place != state.position(name):
+                places[name] = place
+        if places:
+            self.document.apply("Move", edits.move(state, places))
+
+    def _fit_rect(self) -> None:
+        area = QRectF()
+        for item in self.nodes.values():
+            area |= item.sceneBoundingRect()
+        self.setSceneRect(area.adjusted(-800, -600, 800, 600))
+
+    def content(self) -> QRectF:
+        """The area that the nodes cover."""
+        area = QRectF()
+        for item in self.nodes.values():
+            area |= item.sceneBoundingRect()
+        return area
+
+    def repaint_all(self) -> None:
+        """The theme has changed."""
+        for item in self.items():
+            item.update()
+        self.update()
+
+    # --- selection ----------------------------------------------------------------------------------------
+
+    def _tell_selection(self) -> None:
+        if not self._busy:
+            self._busy = True
+            self.document.select(tuple(n for n, item in self.nodes.items() if item.isSelected()))
+            self._busy = False
+
+    def _show_selection(self, names: tuple[str, ...]) -> None:
+        if self._busy:
+            return
+        self._busy = True
+        for name, item in self.nodes.items():
+            item.setSelected(name in names)
+        self._busy = False
+
+    def selected_wires(self) -> list[Wire]:
+        """The wires that are selected."""
+        return [wire for wire, item in self.wires.items() if item.isSelected()]
+
+    # --- live ---------------------------------------------------------------------------------------------
+
+    def set_running(self, name: str | None, direction: str) -> None:
+        """Light up the node that computes."""
+        for old in (self._running, name):
+            item = self.nodes.get(self.shown(old)) if old else None
+            if item is not None:
+                item.running = direction if old == name else ""
+                item.update()
+        self._running = name or ""
+
+    def set_thumbnails(self, features: Mapping[str, np.ndarray]) -> None:
+        """Show feature maps (M, H, W, C) of the first example on their nodes."""
+        for name, values in features.items():
+            if name in self.nodes and len(values):
+                self.nodes[name].set_strip(strip(values[0]), True)
+
+    def show_thumbnails(self, on: bool) -> None:
+        """Show or hide the feature maps."""
+        self._thumbnails = on
+        for item in self.nodes.values():
+            item.set_strip(item.strip if on else None, on)
+
+    def set_gradients(self, gradients: Mapping[str, float] | None) -> None:
+        """Tint wires by the mean gradient that flows back through them."""
+        found = None if gradients is None else tints(dict(gradients))
+        for wire, item in self.wires.items():
+            item.tint = None if found is None else found.get(wire[0])
+            item.update()
+
+    def drawBackground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802
+        painter.fillRect(rect, look().color("canvas"))
+        state = self.document.state
+        painter.setPen(QPen(look().color("border"), 1, Qt.PenStyle.DashLine))
+        for name, block in state.blocks.items():
+            if not block.collapsed:
+                left, top, right, bottom = bounds(state, block.members)
+                area = QRectF(left - 16, top - 32, right - left + 32, bottom - top + 48)
+                painter.setBrush(look().color("raised", 90))
+                painter.drawRoundedRect(area, 8, 8)
+                painter.setFont(look().font())
+                painter.drawText(area.topLeft() + QPointF(10, 20), name)

@@ -1,0 +1,394 @@
+"""The canvas: looks at the scene, and turns mouse and keyboard into edits."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QWheelEvent
+from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QGraphicsView, QInputDialog, QWidget
+
+from nnvis.errors import NnvisError
+from nnvis.graph import INPUT
+from ui.canvas import clipboard
+from ui.canvas.minimap import Minimap
+from ui.canvas.node_item import NodeItem
+from ui.canvas.scene import CanvasScene
+from ui.canvas.wire_drag import REACH, Port, WireDrag, port_at
+from ui.canvas.wire_item import WireItem
+from ui.document import edits, layout
+from ui.history import Document
+from ui.palette.actions import add_entry
+from ui.theme import GRID, LARGE, look
+
+LAYER_MIME = "application/x-nnvis-layer"
+_CLOSEST, _FARTHEST = 3.0, 0.05
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """Somebody wants to add a layer here."""
+
+    position: tuple[float, float]
+    global_pos: QPoint
+    source: str | None = None
+    target: tuple[str, int] | None = None
+
+
+class CanvasView(QGraphicsView):
+    """The network, to be looked at and edited.
+
+    Signals
+    -------
+    search_requested(SearchRequest)
+        A layer is to be chosen: double-click, Tab, or a wire dropped on empty canvas.
+    fault_clicked(str, QPoint)
+    status(str)
+        A word for the status bar.
+    """
+
+    search_requested = Signal(object)
+    fault_clicked = Signal(str, object)
+    status = Signal(str)
+
+    def __init__(self, document: Document, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.document, self.graph_scene = document, CanvasScene(document)
+        self.setScene(self.graph_scene)
+        self.setAccessibleName("Canvas: the network")
+        self.setFrameShape(QGraphicsView.Shape.NoFrame)
+        self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.MinimalViewportUpdate)
+        self.setDragMode(QGraphicsView.DragMode.RubberBandDrag)
+        self.setTransformationAnchor(QGraphicsView.ViewportAnchor.AnchorUnderMouse)
+        for each in (self.setHorizontalScrollBarPolicy, self.setVerticalScrollBarPolicy):
+            each(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.setAcceptDrops(True)
+        self.setMouseTracking(True)
+        self.minimap = Minimap(self, self.graph_scene)
+        self._drag: WireDrag | None = None
+        self._pan: QPoint | None = None
+        self.graph_scene.places_changed.connect(self.minimap.refresh)
+
+    # --- the view -----------------------------------------------------------------------------------------
+
+    def fit(self) -> None:
+        """Show the whole network."""
+        area = self.graph_scene.content().adjusted(-48, -48, 48, 48)
+        self.fitInView(area, Qt.AspectRatioMode.KeepAspectRatio)
+        if self.transform().m11() > 1:
+            self.resetTransform()
+            self.centerOn(area.center())
+        self.minimap.refresh()
+
+    def zoom(self, factor: float) -> None:
+        """Zoom in (above 1) or out."""
+        scale = self.transform().m11() * factor
+        if _FARTHEST <= scale <= _CLOSEST:
+            self.scale(factor, factor)
+            self.minimap.refresh()
+
+    def center_on(self, name: str) -> None:
+        """Bring a node to the middle."""
+        item = self.graph_scene.nodes.get(self.graph_scene.shown(name))
+        if item is not None:
+            self.centerOn(item)
+            self.minimap.refresh()
+
+    def resizeEvent(self, event) -> None:  # noqa: N802
+        super().resizeEvent(event)
+        self.minimap.refresh()
+
+    def scrollContentsBy(self, dx: int, dy: int) -> None:  # noqa: N802
+        super().scrollContentsBy(dx, dy)
+        self.minimap.refresh()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+        self.zoom(1.0015 ** event.angleDelta().y())
+
+    def drawForeground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802
+        if self.document.state.nodes:
+            return
+        painter.resetTransform()
+        painter.setPen(look().color("muted"))
+        painter.setFont(look().font(LARGE))
+        room = self.viewport().rect().adjusted(0, 160, 0, 0)
+        painter.drawText(room, Qt.AlignmentFlag.AlignHCenter, "Drag a layer here, or press Tab to search for one.")
+
+    # --- editing ------------------------------------------------------------------------------------------
+
+    def _members(self) -> list[str]:
+        """The selected nodes; those of a selected block."""
+        state, found = self.document.state, []
+        for name in self.document.selection:
+            found.extend(sorted(state.blocks[name].members) if name in state.blocks else [name])
+        return [name for name in found if name in state.nodes]
+
+    def tidy(self) -> None:
+        """Lay the network out anew."""
+        self.document.apply("Tidy", layout.tidy(self.document.state))
+        self.fit()
+
+    def align(self, how: str) -> None:
+        """Put the selected nodes on one line: "left" or "top"."""
+        state, names = self.document.state, self._members()
+        if names:
+            axis = 0 if how == "left" else 1
+            line = min(state.position(n)[axis] for n in names)
+            places = {n: (line, state.position(n)[1]) if axis == 0 else (state.position(n)[0], line) for n in names}
+            self.document.apply(f"Align {how}", edits.move(state, places))
+
+    def delete_selection(self, heal: bool = False) -> None:
+        """Delete the selected nodes and wires; with `heal` their neighbours are joined."""
+        state, names = self.document.state, self._members()
+        after = edits.delete(edits.disconnect(state, self.graph_scene.selected_wires()), names, heal)
+        self.document.apply("Delete", after)
+
+    def select_all(self) -> None:
+        """Select every node."""
+        self.document.select(n for n in self.graph_scene.nodes if n != INPUT)
+
+    def copy(self) -> None:
+        """Copy the selected nodes."""
+        if names := self._members():
+            clipboard.put(self.document.state, names)
+
+    def cut(self) -> None:
+        """Copy and delete the selected nodes."""
+        if self._members():
+            self.copy()
+            self.delete_selection()
+
+    def paste(self) -> None:
+        """Paste nodes, beside where they were copied."""
+        self._add_copies("Paste", clipboard.get())
+
+    def duplicate(self) -> None:
+        """Copy the selected nodes in place."""
+        state = self.document.state
+        self._add_copies("Duplicate", {n: state.nodes[n] for n in self._members()})
+
+    def _add_copies(self, label: str, nodes) -> None:
+        if nodes:
+            after, names = edits.paste(self.document.state, nodes)
+            self.document.apply(label, after)
+            self.document.select(names)
+
+    def rename_selected(self) -> None:
+        """Ask for another name for the selected node."""
+        if len(names := self._members()) == 1:
+            new, fine = QInputDialog.getText(self, "Rename", "Name", text=names[0])
+            if fine:
+                try:
+                    self.document.apply("Rename", edits.rename(self.document.state, names[0], new))
+                except NnvisError as error:
+                    self.status.emit(str(error))
+
+    def group_selection(self) -> None:
+        """Make a block of the selected nodes."""
+        if names := self._members():
+            after, block = edits.group(self.document.state, names)
+            self.document.apply("Group", edits.collapse(after, block))
+            self.document.select([block])
+
+    def _selected_blocks(self) -> list[str]:
+        state, chosen = self.document.state, set(self.document.selection)
+        return [n for n, b in state.blocks.items() if n in chosen or (not b.collapsed and b.members & chosen)]
+
+    def ungroup_selection(self) -> None:
+        """Dissolve the selected blocks."""
+        state = self.document.state
+        for name in self._selected_blocks():
+            state = edits.ungroup(state, name)
+        self.document.apply("Ungroup", state)
+
+    def toggle_collapse(self) -> None:
+        """Draw the selected blocks as one node each, or open them."""
+        state = self.document.state
+        for name in self._selected_blocks():
+            state = edits.collapse(state, name, not state.blocks[name].collapsed)
+        self.document.apply("Collapse or open", state)
+
+    def request_search(self) -> None:
+        """Ask for a layer to add, behind the selected node if there is one."""
+        names = self._members() or ([INPUT] if INPUT in self.document.selection or not self.document.state.nodes else [])
+        source = names[0] if len(names) == 1 else None
+        at = layout.place_after(self.document.state, source) if source else _pair(self.mapToScene(self.rect().center()))
+        view_at = self.mapFromScene(QPointF(*at))
+        inside = self.rect().contains(view_at)
+        self.search_requested.emit(
+            SearchRequest(at, self.mapToGlobal(view_at if inside else self.rect().center()), source)
+        )
+
+    # --- mouse --------------------------------------------------------------------------------------------
+
+    def _reach(self) -> float:
+        return min(REACH, REACH / 2 / self.transform().m11())
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        at = self.mapToScene(event.position().toPoint())
+        if event.button() == Qt.MouseButton.MiddleButton:
+            self._pan = event.position().toPoint()
+            self.viewport().setCursor(Qt.CursorShape.ClosedHandCursor)
+            return
+        if event.button() == Qt.MouseButton.LeftButton:
+            for name, item in self.graph_scene.nodes.items():
+                if item.face.fault and item.badge().contains(at):
+                    self.fault_clicked.emit(name, event.globalPosition().toPoint())
+                    return
+            port = port_at(self.graph_scene, at, self._reach())
+            if port is not None:
+                self._drag = WireDrag(self.graph_scene, port)
+                return
+        super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        place = event.position().toPoint()
+        if self._pan is not None:
+            moved = place - self._pan
+            self._pan = place
+            for bar, delta in ((self.horizontalScrollBar(), moved.x()), (self.verticalScrollBar(), moved.y())):
+                bar.setValue(bar.value() - delta)
+            return
+        if self._drag is not None:
+            self.status.emit(self._drag.move(self.mapToScene(place), 2 * self._reach()))
+            return
+        near = port_at(self.graph_scene, self.mapToScene(place), self._reach())
+        self.viewport().setCursor(Qt.CursorShape.CrossCursor if near else Qt.CursorShape.ArrowCursor)
+        super().mouseMoveEvent(event)
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        if self._pan is not None:
+            self._pan = None
+            self.viewport().setCursor(Qt.CursorShape.ArrowCursor)
+            return
+        if self._drag is not None:
+            self._end_drag(event)
+            return
+        super().mouseReleaseEvent(event)
+        self.graph_scene.commit_moves()
+
+    def _end_drag(self, event: QMouseEvent) -> None:
+        drag, self._drag = self._drag, None
+        assert drag is not None
+        at = self.mapToScene(event.position().toPoint())
+        hit = drag.drop(at, 2 * self._reach())
+        drag.end()
+        self.status.emit("")
+        if not hit and self.graph_scene.nodes and not self._over_node(at):
+            self._ask_for_layer(drag.start, at, event.globalPosition().toPoint())
+
+    def _over_node(self, at: QPointF) -> bool:
+        return any(isinstance(item, NodeItem) for item in self.graph_scene.items(at))
+
+    def _ask_for_layer(self, start: Port, at: QPointF, where: QPoint) -> None:
+        source = start.node if start.slot is None else None
+        target = None if start.slot is None else (start.node, start.slot)
+        place = at - QPointF(0 if source else layout.NODE_WIDTH, layout.NODE_HEIGHT / 2)
+        self.search_requested.emit(SearchRequest(_pair(place), where, source, target))
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+        at = self.mapToScene(event.position().toPoint())
+        found = next((i for i in self.graph_scene.items(at) if isinstance(i, NodeItem)), None)
+        if found is None:
+            self.search_requested.emit(SearchRequest(_pair(at), event.globalPosition().toPoint()))
+        elif found.face.count:
+            self.document.select([found.name])
+            self.toggle_collapse()
+
+    # --- keyboard -----------------------------------------------------------------------------------------
+
+    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802
+        return False  # Tab adds a layer here
+
+    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+        keys = Qt.Key
+        steps = {keys.Key_Left: (-1, 0), keys.Key_Right: (1, 0), keys.Key_Up: (0, -1), keys.Key_Down: (0, 1)}
+        if event.key() in (keys.Key_Delete, keys.Key_Backspace):
+            self.delete_selection(heal=bool(event.modifiers() & Qt.KeyboardModifier.ShiftModifier))
+        elif event.key() == keys.Key_Tab:
+            self.request_search()
+        elif event.key() in steps:
+            self._nudge(*steps[keys(event.key())])
+        elif event.key() == keys.Key_Escape:
+            self.document.select(())
+        else:
+            super().keyPressEvent(event)
+
+    def _nudge(self, dx: int, dy: int) -> None:
+        state, names = self.document.state, self._members()
+        places = {n: (state.position(n)[0] + GRID * dx, state.position(n)[1] + GRID * dy) for n in names}
+        if places:
+            self.document.apply("Move", edits.move(state, places), merge=f"nudge {names}")
+
+    # --- drops from the palette ---------------------------------------------------------------------------
+
+    def dragEnterEvent(self, event) -> None:  # noqa: N802
+        if event.mimeData().hasFormat(LAYER_MIME):
+            event.acceptProposedAction()
+
+    def dragMoveEvent(self, event) -> None:  # noqa: N802
+        event.acceptProposedAction()
+
+    def dropEvent(self, event) -> None:  # noqa: N802
+        try:
+            key = json.loads(bytes(event.mimeData().data(LAYER_MIME).data()))["entry"]
+        except (ValueError, KeyError, TypeError):
+            return
+        at = self.mapToScene(event.position().toPoint())
+        wire = next((i.wire for i in self.graph_scene.items(at) if isinstance(i, WireItem)), None)
+        place = at - QPointF(layout.NODE_WIDTH / 2, layout.NODE_HEIGHT / 2)
+        names = add_entry(self.document, key, _pair(place), wire=wire)
+        self.document.select(names[-1:])
+        event.acceptProposedAction()
+        self.setFocus()
+
+    # --- live ---------------------------------------------------------------------------------------------
+
+    def set_running_node(self, name: str | None, direction: str = "forward") -> None:
+        """Light up the node that computes."""
+        self.graph_scene.set_running(name, direction)
+
+    def set_thumbnails(self, features: Mapping[str, np.ndarray]) -> None:
+        """Show feature maps (M, H, W, C) on their nodes."""
+        self.graph_scene.set_thumbnails(features)
+
+    def show_thumbnails(self, on: bool) -> None:
+        """Make room on the nodes for feature maps, or take it away."""
+        self.graph_scene.show_thumbnails(on)
+
+    def set_gradient_tint(self, gradients: Mapping[str, float] | None) -> None:
+        """Tint wires by gradient; None: plain wires."""
+        self.graph_scene.set_gradients(gradients)
+
+    # --- pictures -----------------------------------------------------------------------------------------
+
+    def image(self, scale: float = 2.0) -> QImage:
+        """The whole network as a picture."""
+        area = self.graph_scene.content().adjusted(-24, -24, 24, 24)
+        scale = min(scale, 16000 / max(area.width(), area.height()))
+        made = QImage(QSize(round(area.width() * scale), round(area.height() * scale)), QImage.Format.Format_ARGB32)
+        made.fill(QColor(look().theme.canvas))
+        painter = QPainter(made)
+        self.graph_scene.render(painter, QRectF(made.rect()), area)
+        painter.end()
+        return made
+
+    def svg(self, path: str) -> None:
+        """Write the whole network as a vector picture."""
+        area = self.graph_scene.content().adjusted(-24, -24, 24, 24)
+        generator = QSvgGenerator()
+        generator.setFileName(str(path))
+        generator.setSize(area.size().toSize())
+        generator.setViewBox(QRectF(0, 0, area.width(), area.height()))
+        painter = QPainter(generator)
+        self.graph_scene.render(painter, QRectF(0, 0, area.width(), area.height()), area)
+        painter.end()
+
+
+def _pair(point: QPointF) -> tuple[float, float]:
+    """A point on the grid."""
+    return GRID * round(point.x() / GRID) * 1.0, GRID * round(point.y() / GRID) * 1.0

@@ -1,0 +1,94 @@
+"""A wire between two nodes, and the one that is being dragged."""
+
+from __future__ import annotations
+
+import math
+
+from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtGui import QPainter, QPainterPath, QPainterPathStroker, QPen
+from PySide6.QtWidgets import QGraphicsItem, QGraphicsPathItem, QStyleOptionGraphicsItem, QWidget
+
+from ui.canvas.pictures import table
+from ui.document.state import Wire
+from ui.theme import SMALL, look
+
+_LABEL_ZOOM = 0.8
+
+
+def bezier(start: QPointF, end: QPointF) -> QPainterPath:
+    """A smooth curve that leaves and arrives horizontally."""
+    reach = max(32.0, abs(end.x() - start.x()) / 2)
+    path = QPainterPath(start)
+    path.cubicTo(start + QPointF(reach, 0), end - QPointF(reach, 0), end)
+    return path
+
+
+class WireItem(QGraphicsPathItem):
+    """One connection."""
+
+    def __init__(self, wire: Wire):
+        super().__init__()
+        self.wire = wire
+        self.label = ""
+        self.tint: float | None = None  # 0 to 1: how large the gradient is
+        self.hovered = False
+        self.setFlag(QGraphicsItem.GraphicsItemFlag.ItemIsSelectable)
+        self.setAcceptHoverEvents(True)
+        self.setZValue(1)
+
+    def place(self, start: QPointF, end: QPointF) -> None:
+        """Lead from `start` to `end`."""
+        self.setPath(bezier(start, end))
+
+    def shape(self) -> QPainterPath:
+        stroker = QPainterPathStroker()
+        stroker.setWidth(12)
+        return stroker.createStroke(self.path())
+
+    def boundingRect(self) -> QRectF:  # noqa: N802
+        return super().boundingRect().adjusted(-40, -12, 40, 12)
+
+    def hoverEnterEvent(self, event) -> None:  # noqa: N802
+        self.hovered = True
+        self.update()
+
+    def hoverLeaveEvent(self, event) -> None:  # noqa: N802
+        self.hovered = False
+        self.update()
+
+    def paint(self, painter: QPainter, option: QStyleOptionGraphicsItem, widget: QWidget | None = None) -> None:
+        zoom = option.levelOfDetailFromTransform(painter.worldTransform())
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, zoom > 0.3)
+        painter.setPen(self._pen())
+        painter.drawPath(self.path())
+        if self.label and zoom >= _LABEL_ZOOM and (self.hovered or self.isSelected()):
+            self._paint_label(painter)
+
+    def _pen(self) -> QPen:
+        if self.isSelected() or self.hovered:
+            return QPen(look().color("accent"), 2.5)
+        if self.tint is not None:
+            color = look().color("muted")
+            color.setRgb(*(int(v) for v in table("viridis")[int(255 * self.tint)][:3]))
+            return QPen(color, 2 + 2 * self.tint)
+        return QPen(look().color("muted", 170), 1.5)
+
+    def _paint_label(self, painter: QPainter) -> None:
+        font = look().font(SMALL, numbers=True)
+        font.setPixelSize(11)
+        painter.setFont(font)
+        width = painter.fontMetrics().horizontalAdvance(self.label) + 10
+        middle = self.path().pointAtPercent(0.5)
+        area = QRectF(middle.x() - width / 2, middle.y() - 9, width, 18)
+        painter.setPen(QPen(look().color("border"), 1))
+        painter.setBrush(look().color("raised"))
+        painter.drawRoundedRect(area, 4, 4)
+        painter.setPen(look().color("text"))
+        painter.drawText(area, Qt.AlignmentFlag.AlignCenter, self.label)
+
+
+def tints(gradients: dict[str, float]) -> dict[str, float]:
+    """Mean gradients as 0 to 1, by order of magnitude: six decades below the largest is 0."""
+    positive = [g for g in gradients.values() if g > 0]
+    top = math.log10(max(positive)) if positive else 0.0
+    return {n: min(1.0, max(0.0, 1 + (math.log10(g) - top) / 6)) if g > 0 else 0.0 for n, g in gradients.items()}

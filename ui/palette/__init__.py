@@ -1,0 +1,1 @@
+"""The palette and the search box: what can be added to a network."""
