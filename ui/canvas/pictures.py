@@ -51,7 +51,9 @@ def strip(features: np.ndarray, most: int = 8) -> QImage:
 
 
 def _spaced(tiles: list[np.ndarray]) -> list[np.ndarray]:
-    return [np.pad(tile, ((0, 0), (0, _GAP)), constant_values=np.nan) if tile.dtype.kind == "f" else tile for tile in tiles]
+    return [
+        np.pad(tile, ((0, 0), (0, _GAP)), constant_values=np.nan) if tile.dtype.kind == "f" else tile for tile in tiles
+    ]
 
 
 def image(colors: np.ndarray) -> QImage:

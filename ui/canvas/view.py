@@ -214,7 +214,9 @@ class CanvasView(QGraphicsView):
 
     def request_search(self) -> None:
         """Ask for a layer to add, behind the selected node if there is one."""
-        names = self._members() or ([INPUT] if INPUT in self.document.selection or not self.document.state.nodes else [])
+        names = self._members() or (
+            [INPUT] if INPUT in self.document.selection or not self.document.state.nodes else []
+        )
         source = names[0] if len(names) == 1 else None
         at = layout.place_after(self.document.state, source) if source else _pair(self.mapToScene(self.rect().center()))
         view_at = self.mapFromScene(QPointF(*at))

@@ -48,5 +48,3 @@ def parameter_sum(layer: Layer, inputs: tuple[Shape, ...]) -> str:
         return "no parameters"
     total = sum(p.size for p in layer.parameters(*inputs).values())
     return f"{' + '.join('*'.join(map(str, s)) for s in shapes)} = {total:,}"
-
-

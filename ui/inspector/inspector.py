@@ -184,9 +184,7 @@ class Inspector(QWidget):
         state, analysis = self.document.state, self.document.analysis
         self._title.setText("The network")
         output = analysis.output or "not clear yet"
-        self._facts.setText(
-            f"{len(state.nodes)} nodes, {analysis.total_parameters:,} parameters<br>output: {output}"
-        )
+        self._facts.setText(f"{len(state.nodes)} nodes, {analysis.total_parameters:,} parameters<br>output: {output}")
         while (item := self._actions.takeAt(0)) is not None:
             if item.widget():
                 item.widget().deleteLater()
@@ -261,4 +259,3 @@ class Inspector(QWidget):
             self._set_state("Change initialiser", init=None if value is None else initializer(value))
         except NnvisError as error:
             self.fault.setText(str(error))
-

@@ -1,0 +1,187 @@
+"""What all scopes share: they draw at most ten times a second, only while visible, and say what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from PySide6.QtCore import QBuffer, QIODevice, QPoint, Qt, QTimer, Signal
+from PySide6.QtGui import QPainter, QPixmap
+from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtWidgets import QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxLayout, QWidget
+
+from nnvis.errors import NnvisError
+from nnvis.runs.files import write_bytes
+from ui.session.messages import Curves, Prediction, Snapshot
+from ui.theme import look
+
+#: Milliseconds between two drawings.
+INTERVAL = 100
+
+
+@dataclass(frozen=True)
+class Wants:
+    """What a scope needs in the snapshots."""
+
+    nodes: frozenset[str] = frozenset()
+    filters: frozenset[str] = frozenset()
+    examples: tuple[int, ...] | None = None
+
+
+class Scope(QWidget):
+    """Base of the live views.
+
+    Signals
+    -------
+    wants(Wants)
+    predict(tag, example)
+        Somebody drew an example.
+    """
+
+    title: ClassVar[str] = ""
+    name: ClassVar[str] = ""
+    #: What an empty scope says: what will appear, and when.
+    empty: ClassVar[str] = ""
+
+    wants = Signal(object)
+    predict = Signal(int, object)
+
+    def __init__(self, parent: QWidget | None = None):
+        super().__init__(parent)
+        self.setAccessibleName(self.title)
+        self.setMinimumSize(200, 120)
+        self.names: tuple[str, ...] = ()
+        self.kinds: Mapping[str, str] = {}
+        self.families: Mapping[str, str] = {}
+        self.selection: tuple[str, ...] = ()
+        self.snapshot: Snapshot | None = None
+        self.body, self._nothing = QWidget(), QLabel(self.empty, wordWrap=True)
+        self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._nothing.setObjectName("muted")
+        self._stack = QStackedLayout(self)
+        self._stack.addWidget(self._nothing)
+        self._stack.addWidget(self.body)
+        self.column = QVBoxLayout(self.body)
+        self.column.setContentsMargins(8, 6, 8, 6)
+        self.column.setSpacing(4)
+        self._timer = QTimer(self, interval=INTERVAL, singleShot=True)
+        self._timer.timeout.connect(self._draw_if_visible)
+        self._stale = False
+        self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
+        self.customContextMenuRequested.connect(self._show_menu)
+        look().changed.connect(self.repaint_all)
+
+    # --- messages -----------------------------------------------------------------------------------------
+
+    def add_curves(self, curves: Curves) -> None:
+        """New points of the loss and accuracy."""
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        """The network at another step."""
+        self.snapshot = snapshot
+        self.redraw()
+
+    def show_prediction(self, prediction: Prediction) -> None:
+        """An answer to :attr:`predict`."""
+
+    def set_nodes(self, names: tuple[str, ...], kinds: Mapping[str, str], families: Mapping[str, str]) -> None:
+        """The network's nodes, in execution order."""
+        self.names, self.kinds, self.families = names, kinds, families
+        self.redraw()
+
+    def set_selection(self, names: tuple[str, ...]) -> None:
+        """What is selected on the canvas."""
+        self.selection = names
+        self.redraw()
+
+    def summary(self) -> str:
+        """What is seen, in words."""
+        return self.empty
+
+    # --- drawing ------------------------------------------------------------------------------------------
+
+    @property
+    def has_data(self) -> bool:
+        """Whether there is something to show."""
+        return self.snapshot is not None
+
+    def draw(self) -> None:
+        """Show the latest values."""
+
+    def redraw(self) -> None:
+        """Draw soon."""
+        self._stale = True
+        if not self._timer.isActive() and self.isVisible():
+            self._timer.start()
+
+    def repaint_all(self) -> None:
+        """The theme has changed."""
+        self.redraw()
+
+    def _draw_if_visible(self) -> None:
+        if not self._stale or not self.isVisible():
+            return
+        self._stale = False
+        self._stack.setCurrentIndex(int(self.has_data))
+        if self.has_data:
+            self.draw()
+            self.setAccessibleDescription(self.summary())
+
+    def showEvent(self, event) -> None:  # noqa: N802
+        super().showEvent(event)
+        self._stale = True
+        self._timer.start(0)
+
+    # --- export -------------------------------------------------------------------------------------------
+
+    def csv(self) -> str:
+        """The values shown, as comma-separated text."""
+        return ""
+
+    def save(self, path: Path) -> None:
+        """Write what is shown: ``.png``, ``.svg`` or ``.csv``; OutputError if that fails."""
+        if path.suffix == ".csv":
+            write_bytes(path, self.csv().encode())
+        elif path.suffix == ".svg":
+            write_bytes(path, _svg(self))
+        else:
+            write_bytes(path, _png(self.grab()))
+
+    def _show_menu(self, at: QPoint) -> None:
+        menu = QMenu(self)
+        for kind in ("PNG", "SVG", "CSV"):
+            action = menu.addAction(f"Save as {kind} ...")
+            action.setEnabled(self.has_data and (kind != "CSV" or bool(self.csv())))
+            action.triggered.connect(lambda _=False, k=kind: self._choose_and_save(k.lower()))
+        menu.exec(self.mapToGlobal(at))
+
+    def _choose_and_save(self, kind: str) -> None:
+        name, _ = QFileDialog.getSaveFileName(self, "Save", f"{self.name}.{kind}", f"*.{kind}")
+        if name:
+            try:
+                self.save(Path(name).with_suffix(f".{kind}"))
+            except NnvisError as error:
+                self._nothing.setText(str(error))
+                self._stack.setCurrentIndex(0)
+
+
+def _png(pixmap: QPixmap) -> bytes:
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    pixmap.save(buffer, "PNG")
+    return bytes(buffer.data().data())
+
+
+def _svg(widget: QWidget) -> bytes:
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    generator = QSvgGenerator()
+    generator.setOutputDevice(buffer)
+    generator.setSize(widget.size())
+    generator.setViewBox(widget.rect())
+    painter = QPainter(generator)
+    widget.render(painter)
+    painter.end()
+    return bytes(buffer.data().data())
