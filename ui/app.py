@@ -42,7 +42,9 @@ def make_application(theme: str = "system") -> QApplication:
     app = existing if isinstance(existing, QApplication) else QApplication(sys.argv[:1])
     app.setApplicationName("nnvis")
     app.setOrganizationName("nnvis")
-    look().changed.connect(lambda: apply_look(app))
+    if not app.property("dressed"):
+        app.setProperty("dressed", True)
+        look().changed.connect(lambda: apply_look(app))
     look().choose(theme)
     sys.excepthook = _log_error
     return app

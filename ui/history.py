@@ -21,7 +21,7 @@ class _Replace(QUndoCommand):
     def id(self) -> int:
         return 1 if self.merge else -1
 
-    def mergeWith(self, other: QUndoCommand) -> bool:  # noqa: N802 - Qt's name
+    def mergeWith(self, other: QUndoCommand) -> bool:
         if not isinstance(other, _Replace) or other.merge != self.merge:
             return False
         self.after = other.after

@@ -37,7 +37,7 @@ class Minimap(QWidget):
         middle = QPointF(self.width() / 2, self.height() / 2)
         return scale, middle - area.center() * scale
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.setPen(QPen(look().color("border"), 1))
         painter.setBrush(look().color("panel", 230))
@@ -53,10 +53,10 @@ class Minimap(QWidget):
         painter.setBrush(Qt.BrushStyle.NoBrush)
         painter.drawRect(frame.intersected(QRectF(self.rect()).adjusted(1, 1, -2, -2)))
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         scale, shift = self._transform()
         self.view.centerOn((event.position() - shift) / scale)
         self.refresh()
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self.mousePressEvent(event)

@@ -78,7 +78,7 @@ class NodeItem(QGraphicsItem):
         """The box, without ports and rings."""
         return QRectF(0, 0, NODE_WIDTH, self.height)
 
-    def boundingRect(self) -> QRectF:  # noqa: N802
+    def boundingRect(self) -> QRectF:
         return self.body().adjusted(-10, -10, 12, 12)
 
     def shape(self) -> QPainterPath:
@@ -99,7 +99,7 @@ class NodeItem(QGraphicsItem):
         """Where the fault is marked, in scene coordinates."""
         return QRectF(self.scenePos() + QPointF(NODE_WIDTH - 14, -8), self.scenePos() + QPointF(NODE_WIDTH + 6, 12))
 
-    def itemChange(self, change, value):  # noqa: N802
+    def itemChange(self, change, value):
         changes = QGraphicsItem.GraphicsItemChange
         if change == changes.ItemPositionChange and self.scene():
             return QPointF(GRID * round(value.x() / GRID), GRID * round(value.y() / GRID))

@@ -24,7 +24,9 @@ def colored(values: np.ndarray, low: float, high: float, signed: bool) -> np.nda
     """Values (H, W) as colours (H, W, 4) bytes."""
     span = high - low if high > low else 1.0
     index = np.nan_to_num((values - low) / span * 255, nan=0.0, posinf=255, neginf=0).clip(0, 255).astype(np.uint8)
-    return table("diverging" if signed else "viridis")[index]
+    colors = table("diverging" if signed else "viridis")[index]
+    colors[..., 3] = np.where(np.isnan(values), 0, 255)  # gaps between tiles are clear
+    return colors
 
 
 def value_range(values: np.ndarray) -> tuple[float, float, bool]:

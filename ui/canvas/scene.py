@@ -213,7 +213,7 @@ class CanvasScene(QGraphicsScene):
             item.tint = None if found is None else found.get(wire[0])
             item.update()
 
-    def drawBackground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802
+    def drawBackground(self, painter: QPainter, rect: QRectF) -> None:
         painter.fillRect(rect, look().color("canvas"))
         state = self.document.state
         painter.setPen(QPen(look().color("border"), 1, Qt.PenStyle.DashLine))

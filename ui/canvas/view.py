@@ -27,6 +27,8 @@ from ui.theme import GRID, LARGE, look
 
 LAYER_MIME = "application/x-nnvis-layer"
 _CLOSEST, _FARTHEST = 3.0, 0.05
+#: Zoom at which the text of nodes can be read.
+READABLE = 0.8
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,18 @@ class CanvasView(QGraphicsView):
             self.centerOn(area.center())
         self.minimap.refresh()
 
+    def show_start(self) -> None:
+        """Show the whole network if it can be read then; else its beginning."""
+        self.fit()
+        if self.transform().m11() < READABLE:
+            area = self.graph_scene.content()
+            self.resetTransform()
+            self.scale(READABLE, READABLE)
+            first = self.graph_scene.nodes[INPUT].sceneBoundingRect().center()
+            room = self.mapToScene(self.viewport().rect()).boundingRect()
+            self.centerOn(area.left() + room.width() / 2 - 48, first.y())
+            self.minimap.refresh()
+
     def zoom(self, factor: float) -> None:
         """Zoom in (above 1) or out."""
         scale = self.transform().m11() * factor
@@ -98,18 +112,18 @@ class CanvasView(QGraphicsView):
             self.centerOn(item)
             self.minimap.refresh()
 
-    def resizeEvent(self, event) -> None:  # noqa: N802
+    def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
         self.minimap.refresh()
 
-    def scrollContentsBy(self, dx: int, dy: int) -> None:  # noqa: N802
+    def scrollContentsBy(self, dx: int, dy: int) -> None:
         super().scrollContentsBy(dx, dy)
         self.minimap.refresh()
 
-    def wheelEvent(self, event: QWheelEvent) -> None:  # noqa: N802
+    def wheelEvent(self, event: QWheelEvent) -> None:
         self.zoom(1.0015 ** event.angleDelta().y())
 
-    def drawForeground(self, painter: QPainter, rect: QRectF) -> None:  # noqa: N802
+    def drawForeground(self, painter: QPainter, rect: QRectF) -> None:
         if self.document.state.nodes:
             return
         painter.resetTransform()
@@ -230,7 +244,7 @@ class CanvasView(QGraphicsView):
     def _reach(self) -> float:
         return min(REACH, REACH / 2 / self.transform().m11())
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         at = self.mapToScene(event.position().toPoint())
         if event.button() == Qt.MouseButton.MiddleButton:
             self._pan = event.position().toPoint()
@@ -247,7 +261,7 @@ class CanvasView(QGraphicsView):
                 return
         super().mousePressEvent(event)
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         place = event.position().toPoint()
         if self._pan is not None:
             moved = place - self._pan
@@ -262,7 +276,7 @@ class CanvasView(QGraphicsView):
         self.viewport().setCursor(Qt.CursorShape.CrossCursor if near else Qt.CursorShape.ArrowCursor)
         super().mouseMoveEvent(event)
 
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         if self._pan is not None:
             self._pan = None
             self.viewport().setCursor(Qt.CursorShape.ArrowCursor)
@@ -292,7 +306,7 @@ class CanvasView(QGraphicsView):
         place = at - QPointF(0 if source else layout.NODE_WIDTH, layout.NODE_HEIGHT / 2)
         self.search_requested.emit(SearchRequest(_pair(place), where, source, target))
 
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         at = self.mapToScene(event.position().toPoint())
         found = next((i for i in self.graph_scene.items(at) if isinstance(i, NodeItem)), None)
         if found is None:
@@ -303,10 +317,10 @@ class CanvasView(QGraphicsView):
 
     # --- keyboard -----------------------------------------------------------------------------------------
 
-    def focusNextPrevChild(self, forward: bool) -> bool:  # noqa: N802
+    def focusNextPrevChild(self, forward: bool) -> bool:
         return False  # Tab adds a layer here
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:  # noqa: N802
+    def keyPressEvent(self, event: QKeyEvent) -> None:
         keys = Qt.Key
         steps = {keys.Key_Left: (-1, 0), keys.Key_Right: (1, 0), keys.Key_Up: (0, -1), keys.Key_Down: (0, 1)}
         if event.key() in (keys.Key_Delete, keys.Key_Backspace):
@@ -328,14 +342,14 @@ class CanvasView(QGraphicsView):
 
     # --- drops from the palette ---------------------------------------------------------------------------
 
-    def dragEnterEvent(self, event) -> None:  # noqa: N802
+    def dragEnterEvent(self, event) -> None:
         if event.mimeData().hasFormat(LAYER_MIME):
             event.acceptProposedAction()
 
-    def dragMoveEvent(self, event) -> None:  # noqa: N802
+    def dragMoveEvent(self, event) -> None:
         event.acceptProposedAction()
 
-    def dropEvent(self, event) -> None:  # noqa: N802
+    def dropEvent(self, event) -> None:
         try:
             key = json.loads(bytes(event.mimeData().data(LAYER_MIME).data()))["entry"]
         except (ValueError, KeyError, TypeError):

@@ -169,7 +169,7 @@ _BLOCKS = (
           _conv_block, "convolution batchnorm"),
     Entry("block:residual", "Residual block", "block", "Two convolutions, and a shortcut around them", None,
           _residual, "resnet basic skip shortcut"),
-    Entry("block:down", "Residual block, half size", "block", "Halves the image, doubles the channels, keeps a shortcut",
+    Entry("block:down", "Residual block, half size", "block", "Halves the image, doubles the channels, with a shortcut",
           None, _downsampling, "resnet stride downsampling skip"),
     Entry("block:bottleneck", "Bottleneck block", "block", "Narrow 1x1, 3x3, wide 1x1 and a shortcut", None,
           _bottleneck, "resnet50 skip shortcut"),

@@ -15,6 +15,7 @@ from PySide6.QtWidgets import (
     QPlainTextEdit,
     QPushButton,
     QScrollArea,
+    QSizePolicy,
     QTabWidget,
     QVBoxLayout,
     QWidget,
@@ -60,8 +61,11 @@ class Inspector(QWidget):
         self._numbers = QLabel()
         document.changed.connect(lambda before, after: self._refresh())
         document.selection_changed.connect(lambda names: self._refresh())
-        look().changed.connect(lambda: self._refresh(again=True))
+        look().changed.connect(self._repaint)
         self._refresh()
+
+    def _repaint(self) -> None:
+        self._refresh(again=True)
 
     # --- what is shown ------------------------------------------------------------------------------------
 
@@ -81,7 +85,6 @@ class Inspector(QWidget):
         body = QWidget()
         column = QVBoxLayout(body)
         self._form = QFormLayout()
-        self._form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         self.editors, self.fault = {}, QLabel(wordWrap=True)
         self._facts = QLabel(wordWrap=True, textFormat=Qt.TextFormat.RichText)
@@ -101,6 +104,11 @@ class Inspector(QWidget):
             self._node_form(name)
         elif name == INPUT or not self.document.selection:
             self._network_form()
+        for editor_widget in self.editors.values():
+            # the dock decides how wide things are, not the longest number
+            for widget in (editor_widget, *editor_widget.findChildren(QWidget)):
+                widget.setMinimumWidth(24)
+                widget.setSizePolicy(QSizePolicy.Policy.Ignored, widget.sizePolicy().verticalPolicy())
         self._area.setWidget(body)
         self.tabs.setTabVisible(1, name in self.document.state.nodes)
         self._restore_focus(focused)
@@ -113,6 +121,7 @@ class Inspector(QWidget):
 
     def _row(self, title: str, widget: QWidget, explanation: str = "") -> None:
         label = QLabel(title)
+        label.setMinimumWidth(label.sizeHint().width())
         label.setToolTip(explanation)
         self.editors[title] = widget
         self._form.addRow(label, widget)
@@ -168,7 +177,7 @@ class Inspector(QWidget):
         self._title.setText(node.layer.kind)
         lines = [f"<span style='color:{muted}'>{entry.explanation if entry else ''}</span>"]
         if text := formula(node.layer):
-            lines.append(f"<code>{text.replace('<', '&lt;')}</code>")
+            lines.append(text.replace("<", "&lt;"))
         inputs = [analysis.shapes.get(i) if i else None for i in node.inputs]
         output = analysis.shapes.get(name)
         if output is not None and None not in inputs:
@@ -209,8 +218,8 @@ class Inspector(QWidget):
         chosen = self.document.selection
         found = self._statistics.get(chosen[0], {}) if len(chosen) == 1 else {}
         if found:
-            rows = [f"{'':<9}{'mean':>9}{'std':>9}{'min':>9}{'max':>9}"]
-            rows += [f"{name[:8]:<9}" + "".join(f"{v:>9.3g}" for v in values) for name, values in found.items()]
+            rows = [f"{'':<7}{'mean':>8}{'std':>8}{'min':>8}{'max':>8}"]
+            rows += [f"{name[:6]:<7}" + "".join(f"{v:>8.2g}" for v in values) for name, values in found.items()]
             self._numbers.setText("\n".join(rows))
         else:
             self._numbers.setText("")

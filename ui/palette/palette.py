@@ -16,7 +16,7 @@ _KEY = Qt.ItemDataRole.UserRole
 
 
 class _Tree(QTreeWidget):
-    def startDrag(self, actions) -> None:  # noqa: N802
+    def startDrag(self, actions) -> None:
         item = self.currentItem()
         key = item.data(0, _KEY) if item else None
         if key:
@@ -52,7 +52,7 @@ class Palette(QWidget):
         self.tree.header().setSectionResizeMode(QHeaderView.ResizeMode.Stretch)
         self.tree.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 8, 0, 0)
+        column.setContentsMargins(8, 8, 8, 0)
         column.addWidget(self.field)
         column.addWidget(self.tree)
         self.field.textChanged.connect(self._filter)

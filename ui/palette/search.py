@@ -105,7 +105,7 @@ class SearchPopup(QWidget):
         names = add_entry(self.document, row.data(0, _KEY), self.position, self.source, target=self.target)
         self.document.select(names[-1:])
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
             step = {Qt.Key.Key_Down: 1, Qt.Key.Key_Up: -1, Qt.Key.Key_Tab: 1}.get(Qt.Key(event.key()))
             if step:

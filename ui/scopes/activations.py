@@ -45,7 +45,9 @@ class ActivationScope(NodeScope):
         if features is not None and len(features):
             low, high, signed = value_range(features)
             self.picture.show_image(image(colored(tiles(features), low, high, signed)))
-            self.range.setText(f"{'blue −, red +' if signed else 'dark 0, bright high'}   {low:.3g} to {high:.3g}")
+            self.range.setText(
+                f"{'blue below 0, red above' if signed else 'dark 0, bright high'}   {low:.3g} to {high:.3g}"
+            )
         found = next((s for s in snapshot.layers if s.node == node), None)
         if found is not None and found.activation is not None:
             show_histogram(self._bar_item, found.activation, look().theme.accent)

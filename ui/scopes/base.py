@@ -129,7 +129,7 @@ class Scope(QWidget):
             self.draw()
             self.setAccessibleDescription(self.summary())
 
-    def showEvent(self, event) -> None:  # noqa: N802
+    def showEvent(self, event) -> None:
         super().showEvent(event)
         self._stale = True
         self._timer.start(0)
@@ -182,6 +182,6 @@ def _svg(widget: QWidget) -> bytes:
     generator.setSize(widget.size())
     generator.setViewBox(widget.rect())
     painter = QPainter(generator)
-    widget.render(painter)
+    widget.render(painter, QPoint())
     painter.end()
     return bytes(buffer.data().data())

@@ -53,11 +53,11 @@ class NodeScope(Scope):
         super().set_selection(names)
         self._ask()
 
-    def showEvent(self, event) -> None:  # noqa: N802
+    def showEvent(self, event) -> None:
         super().showEvent(event)
         self._ask()
 
-    def hideEvent(self, event) -> None:  # noqa: N802
+    def hideEvent(self, event) -> None:
         super().hideEvent(event)
         self._ask()
 

@@ -65,17 +65,17 @@ class DrawingPad(QWidget):
         scale = self.shape[0] / area.height()
         self.draw_at((at.y() - area.top()) * scale, (at.x() - area.left()) * scale)
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         self.clear() if event.button() == event.button().RightButton else self._draw(event.position())
 
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if event.buttons() & event.button().LeftButton:
             self._draw(event.position())
 
-    def contextMenuEvent(self, event) -> None:  # noqa: N802
+    def contextMenuEvent(self, event) -> None:
         event.accept()  # the right button clears
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(self.rect(), look().color("panel"))
         grey = self.example()[:, :, 0]

@@ -34,6 +34,7 @@ class Plot(pg.PlotWidget):
         for side, text in self._labels.items():
             axis = self.getAxis(side)
             axis.setPen(look().theme.border)
+            axis.enableAutoSIPrefix(False)
             axis.setTextPen(muted)
             axis.setTickFont(look().font(SMALL))
             axis.setLabel(text, color=muted, **{"font-size": f"{round(SMALL * look().scale)}px"})
@@ -79,7 +80,7 @@ class Bars(QWidget):
     def _line(self) -> int:
         return round(18 * look().scale)
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter, line = QPainter(self), self._line()
         painter.fillRect(self.rect(), look().color("panel"))
         painter.setFont(look().font(SMALL))
@@ -116,7 +117,7 @@ class Picture(QWidget):
         self.image = image
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(self.rect(), look().color("panel"))
         if self.image is not None:

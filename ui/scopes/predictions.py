@@ -89,7 +89,7 @@ class PredictionScope(Scope):
         self._field.setImage(sure, levels=(0.0, 1.0), lut=table("diverging"))
         self._field.setRect(QRectF(x0, y0, x1 - x0, y1 - y0))
         self._field.setOpacity(0.6)
-        points = [image for image in snapshot.confusion_examples.items()]
+        points = list(snapshot.confusion_examples.items())
         spots = [
             {"pos": tuple(p), "brush": COLORS[truth % len(COLORS)], "symbol": "ostd+x"[truth % 6],
              "pen": look().theme.panel}
@@ -130,7 +130,7 @@ class Examples(QWidget):
         self.snapshot = snapshot
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter, snapshot = QPainter(self), self.snapshot
         painter.fillRect(self.rect(), look().color("panel"))
         if snapshot is None or snapshot.images is None or snapshot.probabilities is None:
@@ -203,12 +203,12 @@ class Confusion(QWidget):
         column, row = (at.x() - margin) // size, (at.y() - margin) // size
         return (row, column) if 0 <= row < classes and 0 <= column < classes else None
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:  # noqa: N802
+    def mousePressEvent(self, event: QMouseEvent) -> None:
         clicked = self.cell_at(event.position().toPoint())
         self.cell = None if clicked == self.cell else clicked
         self.update()
 
-    def paintEvent(self, event: QPaintEvent) -> None:  # noqa: N802
+    def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         painter.fillRect(self.rect(), look().color("panel"))
         if self.snapshot is None or self.snapshot.confusion is None:

@@ -60,7 +60,7 @@ class WeightScope(NodeScope):
         if weights is not None and weights.ndim == 4:
             low, high, signed = value_range(weights)
             self.picture.show_image(image(colored(filters(weights), low, high, signed)))
-            self.range.setText(f"{weights.shape[3]} filters, {low:.3g} to {high:.3g}: blue −, red +")
+            self.range.setText(f"{weights.shape[3]} filters, {low:.3g} to {high:.3g}: blue below 0, red above")
         else:
             self.range.setText("")
 

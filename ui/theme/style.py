@@ -32,18 +32,20 @@ QMenu::item:disabled {{ color: {muted}; }}
 QMenu::separator {{ height: 1px; background: {border}; margin: 4px 8px; }}
 QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; }}
 QDockWidget::title {{ background: {panel}; padding: 6px 8px; border-bottom: 1px solid {border}; text-align: left; }}
-QTabBar {{ background: {panel}; }}
+QTabBar {{ background: {panel}; qproperty-drawBase: 0; }}
+QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {muted}; border-radius: 3px;
+    background: {raised}; }}
+QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; }}
 QTabBar::tab {{ background: transparent; color: {muted}; padding: 6px 12px; border: 0;
     border-bottom: 2px solid transparent; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
 QTabBar::tab:hover {{ color: {text}; }}
 QTabWidget::pane {{ border: 0; border-top: 1px solid {border}; }}
-QLineEdit, QSpinBox, QDoubleSpinBox, QComboBox, QPlainTextEdit, QTextEdit {{ background: {raised};
+QLineEdit, QPlainTextEdit, QTextEdit {{ background: {raised};
     border: 1px solid {border}; border-radius: {radius}px; padding: 3px 6px; color: {text};
     selection-background-color: {accent}; selection-color: {on_accent}; }}
-QLineEdit:focus, QSpinBox:focus, QDoubleSpinBox:focus, QComboBox:focus, QPlainTextEdit:focus
-    {{ border-color: {accent}; }}
-QLineEdit:disabled, QSpinBox:disabled, QDoubleSpinBox:disabled, QComboBox:disabled {{ color: {muted}; }}
+QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
+QLineEdit:disabled {{ color: {muted}; }}
 QComboBox QAbstractItemView {{ background: {panel}; border: 1px solid {border}; selection-background-color: {raised};
     selection-color: {text}; }}
 QPushButton {{ background: {raised}; border: 1px solid {border}; border-radius: {radius}px; padding: 5px 12px; }}

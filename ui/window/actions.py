@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from PySide6.QtCore import QObject
 from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QMainWindow, QMenu
 
@@ -71,10 +72,11 @@ SPECS = (
 )  # fmt: skip
 
 
-class Actions:
+class Actions(QObject):
     """The window's actions by method name: ``actions["save_file"]``."""
 
     def __init__(self, window: QMainWindow):
+        super().__init__(window)
         self.window = window
         self.menus: dict[str, QMenu] = {}
         self._made: dict[str, QAction] = {}

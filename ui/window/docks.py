@@ -20,7 +20,8 @@ class Docks:
 
     def __init__(self, window: QMainWindow, palette: QWidget, inspector: QWidget, training: QWidget):
         self.window = window
-        window.setDockNestingEnabled(True)
+        options = QMainWindow.DockOption
+        window.setDockOptions(options.AllowNestedDocks | options.AllowTabbedDocks | options.GroupedDragging)
         window.setCorner(Qt.Corner.BottomRightCorner, _AREA.RightDockWidgetArea)
         window.setCorner(Qt.Corner.BottomLeftCorner, _AREA.BottomDockWidgetArea)
         window.setTabPosition(_AREA.AllDockWidgetAreas, QTabWidget.TabPosition.North)
@@ -55,14 +56,19 @@ class Docks:
     def watch(self) -> None:
         """Large scopes, side by side; the canvas stays above."""
         self._home()
-        self.palette.hide()
+        for dock in (self.palette, self.inspector, self.training):
+            dock.hide()
         first, second, third, *_ = self.scope_docks
+        for dock in self.scope_docks:  # out of their common tabs, which splitting would keep
+            self.window.removeDockWidget(dock)
+        self.window.addDockWidget(_AREA.BottomDockWidgetArea, first)
         self.window.splitDockWidget(first, second, Qt.Orientation.Horizontal)
         self.window.splitDockWidget(second, third, Qt.Orientation.Horizontal)
         for dock in self.scope_docks[3:]:
             self.window.tabifyDockWidget(third, dock)
-        for dock in (first, second, third):
-            dock.raise_()
+        for dock in self.scope_docks:
+            dock.show()
+        third.raise_()
         self._sizes(round(self.window.height() * 0.52))
         look().set_scale(1.0)
 

@@ -164,7 +164,7 @@ class MainWindow(QMainWindow):
         self.pages.setCurrentWidget(self.canvas)
         self._set_docks_visible(True)
         self.canvas.setFocus()
-        QTimer.singleShot(0, self.canvas.fit)
+        QTimer.singleShot(0, self.canvas.show_start)
 
     def _after_saving(self, path: Path) -> None:
         self.status.hint(f"Saved {path.name}.")
@@ -372,7 +372,7 @@ class MainWindow(QMainWindow):
 
     # --- closing ------------------------------------------------------------------------------------------
 
-    def closeEvent(self, event: QCloseEvent) -> None:  # noqa: N802
+    def closeEvent(self, event: QCloseEvent) -> None:
         if not self.closing.may_close():
             event.ignore()
             return

@@ -62,7 +62,7 @@ class StartPage(QScrollArea):
         self._paint()
         self.set_recent([])
 
-    def resizeEvent(self, event) -> None:  # noqa: N802
+    def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
         columns = max(1, (self.viewport().width() - 80) // (_CARD + 16))
         for number, card in enumerate(self.cards):
@@ -73,6 +73,7 @@ class StartPage(QScrollArea):
         """Show the files used last, newest first."""
         while (item := self._recent.takeAt(0)) is not None:
             if item.widget():
+                item.widget().hide()
                 item.widget().deleteLater()
         for path in paths:
             button = QPushButton(f"{path.name}    {path.parent}", toolTip=str(path))
@@ -124,10 +125,10 @@ class Card(QToolButton):
         look().changed.connect(self._paint)
         self._paint()
 
-    def sizeHint(self) -> QSize:  # noqa: N802
+    def sizeHint(self) -> QSize:
         return QSize(_CARD, round(120 + 74 * look().scale))
 
-    def minimumSizeHint(self) -> QSize:  # noqa: N802
+    def minimumSizeHint(self) -> QSize:
         return self.sizeHint()
 
     def _paint(self) -> None:

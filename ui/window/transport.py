@@ -56,12 +56,10 @@ class Transport(QToolBar):
         self.phase = phase
         running = phase in (Phase.RUNNING, Phase.LOADING, Phase.COMPILING)
         able = phase is not Phase.IDLE
-        for name in ("toggle_run", "step_batch", "step_node", "reset_run"):
-            self._actions[name].setEnabled(able)
+        self._actions["reset_run"].setEnabled(able)
         self._actions["stop_run"].setEnabled(phase in (Phase.RUNNING, Phase.PAUSED, Phase.STEPPING, Phase.LOADING))
         self._actions["step_node"].setEnabled(able and not running)
         self._actions["step_batch"].setEnabled(able and not running)
-        self.run.setEnabled(able)
         self._paint()
 
     def show_settings(self, settings: Settings) -> None:
