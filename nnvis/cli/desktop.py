@@ -12,10 +12,9 @@ from pathlib import Path
 from nnvis.errors import DeviceError
 
 EXAMPLES = """\
-examples:
-  nnvis app
-  nnvis app my-net.nnvis
-  nnvis app runs/lenet5-mnist/graph.json
+nnvis app
+nnvis app my-net.nnvis
+nnvis app runs/lenet5-mnist/graph.json
 """
 _PACKAGES = "libegl1 libgl1 libxkbcommon-x11-0 libxcb-cursor0 libxcb-icccm4 libxcb-keysyms1 libxcb-shape0 libdbus-1-3"
 

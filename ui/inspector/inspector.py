@@ -91,7 +91,10 @@ class Inspector(QWidget):
         self._facts.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self._numbers = QLabel()
         self._numbers.setFont(look().font(SMALL, numbers=True))
+        self._numbers.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self._title = QLabel(objectName="heading", wordWrap=True)
+        for label in (self._facts, self.fault, self._title):
+            label.setMinimumWidth(24)
         column.addWidget(self._title)
         column.addWidget(self._facts)
         column.addLayout(self._form)

@@ -100,7 +100,7 @@ def _palette(theme: Theme) -> QPalette:
     roles = QPalette.ColorRole
     palette = QPalette()
     for role, color in (
-        (roles.Window, theme.panel), (roles.Base, theme.panel), (roles.AlternateBase, theme.raised),
+        (roles.Window, theme.panel), (roles.Base, theme.raised), (roles.AlternateBase, theme.raised),
         (roles.Button, theme.raised), (roles.WindowText, theme.text), (roles.Text, theme.text),
         (roles.ButtonText, theme.text), (roles.ToolTipBase, theme.raised), (roles.ToolTipText, theme.text),
         (roles.PlaceholderText, theme.muted), (roles.Highlight, theme.accent),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSettings, Qt
-from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabWidget, QWidget
+from PySide6.QtCore import QSettings, Qt, QTimer
+from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWidget
 
 from ui.scopes import ALL_SCOPES
 from ui.scopes.base import Scope
@@ -84,8 +84,10 @@ class Docks:
         places = [(self.palette, _AREA.LeftDockWidgetArea), (self.inspector, _AREA.RightDockWidgetArea),
                   (self.training, _AREA.RightDockWidgetArea)]  # fmt: skip
         places += [(dock, _AREA.BottomDockWidgetArea) for dock in self.scope_docks]
-        for dock, area in places:
+        for dock in self.all:
             dock.setFloating(False)
+            self.window.removeDockWidget(dock)
+        for dock, area in places:
             self.window.addDockWidget(area, dock)
             dock.show()
         self.window.tabifyDockWidget(self.inspector, self.training)
@@ -97,6 +99,18 @@ class Docks:
     def _sizes(self, scopes: int) -> None:
         self.window.resizeDocks([self.palette, self.inspector], [232, 296], Qt.Orientation.Horizontal)
         self.window.resizeDocks([self.scope_docks[0]], [scopes], Qt.Orientation.Vertical)
+        QTimer.singleShot(0, self.window, self._hide_stale_tabs)
+
+    def _hide_stale_tabs(self) -> None:
+        """Qt keeps the tab bars of groups that are no more, and paints them over other panels."""
+        groups = {
+            frozenset(d.windowTitle() for d in (dock, *self.window.tabifiedDockWidgets(dock))) for dock in self.all
+        }
+        seen: set[frozenset[str]] = set()
+        for bar in reversed(self.window.findChildren(QTabBar, options=Qt.FindChildOption.FindDirectChildrenOnly)):
+            titles = frozenset(bar.tabText(i) for i in range(bar.count()))
+            bar.setVisible(titles in groups and titles not in seen)
+            seen.add(titles)
 
     # --- memory -------------------------------------------------------------------------------------------
 

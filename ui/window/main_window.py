@@ -312,12 +312,15 @@ class MainWindow(QMainWindow):
 
     def layout_build(self) -> None:
         self.docks.build()
+        QTimer.singleShot(50, self.canvas, self.canvas.show_start)
 
     def layout_watch(self) -> None:
         self.docks.watch()
+        QTimer.singleShot(50, self.canvas, self.canvas.show_start)
 
     def layout_present(self) -> None:
         self.docks.present()
+        QTimer.singleShot(50, self.canvas, self.canvas.show_start)
 
     def theme_system(self) -> None:
         look().choose("system")

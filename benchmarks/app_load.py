@@ -1,0 +1,116 @@
+"""What training costs the window, and what the window costs training.
+
+Trains a network headless and in the app with all scopes shown, in alternating turns, and prints how much slower the app
+trains and how long an event waits for the GUI thread (median and 99th percentile).
+
+    python benchmarks/app_load.py --seconds 10 --nets resnet20 vgg11
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import numpy as np
+from PySide6.QtCore import QSettings, QTimer
+
+import nnvis as nv
+from nnvis.train import make_training
+from ui.app import make_application, make_window
+from ui.document.analysis import working_graph
+from ui.document.templates import TEMPLATES
+
+_TICK = 5
+
+
+def headless(state, seconds: float) -> float:
+    """Steps per second of the engine alone."""
+    data = nv.data.load(state.settings.data, validation_split=state.settings.validation)
+    training = make_training(nv.Network(working_graph(state)), data, state.settings.options)
+    steps, start = -10, 0.0
+    for event in training.run():
+        if isinstance(event, nv.events.StepDone):
+            steps += 1
+            start = time.perf_counter() if steps == 0 else start
+            if steps > 0 and time.perf_counter() - start > seconds:
+                break
+    return steps / (time.perf_counter() - start)
+
+
+def in_app(app, state, seconds: float) -> tuple[float, np.ndarray]:
+    """Steps per second in the app, and the delays of its event loop in milliseconds."""
+    window = make_window()
+    window.show()
+    window.project.new(state)
+    window.layout_watch()
+    seen: list[tuple[float, int]] = []
+    window.session.progress.connect(lambda p: seen.append((time.perf_counter(), p.step)))
+    _spin(app, 2.0)
+    window.session.run()
+    while not seen or seen[-1][1] < 10:
+        _spin(app, 0.05)
+    delays, timer, last = [], QTimer(interval=_TICK), [time.perf_counter()]
+
+    def tick() -> None:
+        now = time.perf_counter()
+        delays.append(1000 * (now - last[0]) - _TICK)
+        last[0] = now
+
+    timer.timeout.connect(tick)
+    timer.start()
+    first = seen[-1]
+    last[0] = time.perf_counter()
+    app_end = QTimer(singleShot=True, interval=int(1000 * seconds))
+    app_end.timeout.connect(app.quit)
+    app_end.start()
+    app.exec()
+    end = seen[-1]
+    window.session.close()
+    window.project.trained = False
+    window.document.stack.setClean()
+    window.close()
+    return (end[1] - first[1]) / (end[0] - first[0]), np.maximum(delays, 0)
+
+
+def _spin(app, seconds: float) -> None:
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        app.processEvents()
+        time.sleep(0.005)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=8.0)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--nets", nargs="+", default=["resnet20", "vgg11"])
+    args = parser.parse_args()
+    sys.setswitchinterval(0.001)
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
+    app = make_application("dark")
+    for name in args.nets:
+        state = next(t for t in TEMPLATES if t.key == name).make()
+        alone, shown, delays = [], [], []
+        for _ in range(args.turns):
+            alone.append(headless(state, args.seconds))
+            rate, waits = in_app(app, state, args.seconds)
+            shown.append(rate)
+            delays.append(waits)
+        slower = 100 * (statistics.median(alone) / statistics.median(shown) - 1)
+        late = np.concatenate(delays)
+        print(f"{name}: {statistics.median(alone):.2f} steps/s alone, {statistics.median(shown):.2f} in the app: "
+              f"{slower:+.1f} %; event delay {np.median(late):.1f} ms median, "
+              f"{np.percentile(late, 99):.1f} ms 99th percentile", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

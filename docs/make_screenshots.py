@@ -1,0 +1,55 @@
+"""Makes the pictures of the README: ``python docs/make_screenshots.py`` (off screen, about a minute)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from PySide6.QtCore import QSettings
+
+from ui.app import make_application, make_window
+
+FOLDER = Path(__file__).parent / "images"
+
+
+def main() -> None:
+    """Drive the app and keep what it looks like."""
+    QSettings.setDefaultFormat(QSettings.Format.IniFormat)
+    QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
+    app = make_application("dark")
+    window = make_window()
+    window.show()
+
+    def wait(seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            app.processEvents()
+            time.sleep(0.005)
+
+    def shoot(name: str) -> None:
+        wait(1.0)
+        window.grab().save(str(FOLDER / f"{name}.png"))
+
+    shoot("start")
+    window.start_page.cards[0].click()
+    wait(2.0)
+    window.document.select(["conv1"])
+    window.actions_table["thumbnails"].setChecked(True)
+    window.toggle_run()
+    wait(6.0)
+    shoot("build")
+    window.layout_watch()
+    window.docks.scope_docks[4].raise_()
+    wait(4.0)
+    shoot("watch")
+    window.session.close()
+
+
+if __name__ == "__main__":
+    main()
