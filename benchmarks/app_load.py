@@ -20,6 +20,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
+import shiboken6
 from PySide6.QtCore import QSettings, QTimer
 
 import nnvis as nv
@@ -77,6 +78,7 @@ def in_app(app, state, seconds: float) -> tuple[float, np.ndarray]:
     window.project.trained = False
     window.document.stack.setClean()
     window.close()
+    shiboken6.delete(window)
     return (end[1] - first[1]) / (end[0] - first[0]), np.maximum(delays, 0)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+import shiboken6
 from PySide6.QtCore import QSettings
 
 from ui.app import make_application, make_window
@@ -49,6 +50,7 @@ def main() -> None:
     wait(4.0)
     shoot("watch")
     window.session.close()
+    shiboken6.delete(window)
 
 
 if __name__ == "__main__":

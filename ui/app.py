@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import platformdirs
+import shiboken6
 from PySide6.QtCore import QTimer
 from PySide6.QtWidgets import QApplication
 
@@ -32,8 +33,11 @@ def main(path: Path | None = None, theme: str = "system") -> int:
     app = make_application(theme)
     window = make_window(recovery_folder())
     window.show()
-    QTimer.singleShot(0, lambda: _first(window, path))
-    return app.exec()
+    QTimer.singleShot(0, window, lambda: _first(window, path))
+    code = app.exec()
+    # Widgets must be gone before Python takes Qt apart, in an order of its own.
+    shiboken6.delete(window)
+    return code
 
 
 def make_application(theme: str = "system") -> QApplication:
@@ -55,7 +59,8 @@ def make_window(recovery: Path | None = None) -> MainWindow:
     document = Document()
     window = MainWindow(document, Session(), recovery)
     document.setParent(window)
-    window.docks.restore()
+    if window.docks.restore():
+        window.show_start_page()  # which stands without the docks that were just brought back
     return window
 
 

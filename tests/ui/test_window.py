@@ -9,7 +9,7 @@ from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QMessageBox
 
 from nnvis.graph import INPUT
-from ui.app import make_application
+from ui.app import make_application, make_window
 from ui.document import edits, files
 from ui.history import Document
 from ui.palette.palette import mime
@@ -186,6 +186,20 @@ def test_layouts_themes_and_the_smallest_window_hold_everything(qtbot, window):
     look().choose("light")
     assert look().theme is LIGHT
     look().choose("dark")
+
+
+def test_the_arrangement_is_remembered_and_the_start_page_stands_alone(qtbot, window):
+    _choose(qtbot, window, "lenet5")
+    window.docks.palette.hide()
+    window.docks.remember()
+    again = make_window()
+    qtbot.addWidget(again)
+    again.show()
+    assert not any(dock.isVisible() for dock in again.docks.all)
+    again.project.new(window.document.state)
+    assert again.docks.inspector.isVisible() and not again.docks.palette.isVisible()
+    again.document.stack.setClean()
+    again.close()
 
 
 def test_unsaved_work_is_copied_and_can_be_recovered(qtbot, window, tmp_path):
