@@ -70,7 +70,7 @@ def in_app(app, state, seconds: float) -> tuple[float, np.ndarray]:
     first = seen[-1]
     last[0] = time.perf_counter()
     app_end = QTimer(singleShot=True, interval=int(1000 * seconds))
-    app_end.timeout.connect(app.quit)
+    app_end.timeout.connect(lambda: app.exit(0))  # quit() would close the window, which asks
     app_end.start()
     app.exec()
     end = seen[-1]

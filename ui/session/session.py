@@ -190,6 +190,7 @@ class Session(QObject):
             self._do(self._worker.stop)  # also leaves a step that waits between two nodes
             self._do(self._worker.end)
             self._worker.join(timeout)
+        self.phase = Phase.IDLE
 
     def _do(self, command) -> None:
         self._worker.commands.put(command)
