@@ -198,8 +198,8 @@ def test_the_arrangement_is_remembered_and_the_start_page_stands_alone(qtbot, wi
     assert not any(dock.isVisible() for dock in again.docks.all)
     again.project.new(window.document.state)
     assert again.docks.inspector.isVisible() and not again.docks.palette.isVisible()
-    again.document.stack.setClean()
     again.close()
+    assert not again.session._worker.is_alive()
 
 
 def test_unsaved_work_is_copied_and_can_be_recovered(qtbot, window, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 from pathlib import Path
@@ -54,7 +55,8 @@ class Session(QObject):
         self._worker.start()
 
     def _emit(self, name: str, message: object) -> None:
-        getattr(self, name).emit(message)
+        with contextlib.suppress(RuntimeError):  # the app has gone, and nobody listens any more
+            getattr(self, name).emit(message)
 
     def _note_phase(self, progress: Progress) -> None:
         self.phase = progress.phase
