@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QFontMetricsF, QImage, QPainter, QPainterPath, QPen
+from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter, QPainterPath, QPen
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from nnvis.layers.base import describe
 from ui.document.layout import NODE_HEIGHT, NODE_WIDTH
-from ui.theme import GRID, LARGE, RADIUS, SMALL, look
+from ui.theme import GRID, LARGE, NORMAL, RADIUS, SMALL, look
 
 PORT, HIT = 5.0, 12.0
 _HEADER, _STRIP = 26.0, 30.0
-#: Below this zoom only boxes are drawn.
-PLAIN = 0.35
+#: Below this zoom only boxes are drawn; below the other, text grows so that it can still be read.
+PLAIN, FULL = 0.22, 0.75
+_MOST_GROWTH = 2.0
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,10 @@ class NodeItem(QGraphicsItem):
         painter.setPen(border)
         painter.setBrush(look().color("panel"))
         painter.drawRoundedRect(body, RADIUS, RADIUS)
-        self._paint_header(painter, hue)
-        self._paint_body(painter)
+        growth = min(_MOST_GROWTH, max(1.0, FULL / zoom))
+        header = _HEADER * min(growth, 1.4)
+        self._paint_header(painter, hue, header, growth)
+        self._paint_body(painter, header, growth)
         self._paint_ports(painter, hue)
         if self.face.fault:
             self._paint_badge(painter, theme.bad)
@@ -142,33 +145,42 @@ class NodeItem(QGraphicsItem):
             return QPen(look().color("accent"), 2)
         return QPen(look().color("bad" if self.face.fault else "border"), 1)
 
-    def _paint_header(self, painter: QPainter, hue) -> None:
+    def _paint_header(self, painter: QPainter, hue, height: float, growth: float) -> None:
         soft = look().color(f"family:{self.face.family}", 40)
         path = QPainterPath()
-        path.addRoundedRect(QRectF(1, 1, NODE_WIDTH - 2, _HEADER + RADIUS), RADIUS, RADIUS)
+        path.addRoundedRect(QRectF(1, 1, NODE_WIDTH - 2, height + RADIUS), RADIUS, RADIUS)
         clip = QPainterPath()
-        clip.addRect(QRectF(0, 0, NODE_WIDTH, _HEADER))
+        clip.addRect(QRectF(0, 0, NODE_WIDTH, height))
         painter.fillPath(path.intersected(clip), soft)
-        look().family_icon(self.face.family).paint(painter, 8, 5, 16, 16)
-        font = look().font(13, bold=True)
-        font.setPixelSize(13)
+        side = round(16 * min(growth, 1.3))
+        look().family_icon(self.face.family).paint(painter, 8, round((height - side) / 2), side, side)
+        font = _sized(look().font(NORMAL, bold=True), NORMAL * growth)
         painter.setFont(font)
         painter.setPen(look().color("text"))
-        room = NODE_WIDTH - 36 - (16 if self.face.is_output else 0)
+        left = side + 12
+        room = NODE_WIDTH - left - (24 if self.face.is_output and growth < 1.3 else 8)
         title = QFontMetricsF(font).elidedText(self.face.title, Qt.TextElideMode.ElideMiddle, room)
-        painter.drawText(QRectF(28, 0, room, _HEADER), Qt.AlignmentFlag.AlignVCenter, title)
-        if self.face.is_output:
+        painter.drawText(QRectF(left, 0, room, height), Qt.AlignmentFlag.AlignVCenter, title)
+        if self.face.is_output and growth < 1.3:
             look().icon("mdi6.flag-checkered", "muted").paint(painter, int(NODE_WIDTH) - 24, 5, 16, 16)
 
-    def _paint_body(self, painter: QPainter) -> None:
-        numbers = look().font(LARGE, numbers=True)
-        numbers.setPixelSize(15)
+    def _paint_body(self, painter: QPainter, top: float, growth: float) -> None:
+        shape = describe(self.face.shape) if self.face.shape else "?"
+        numbers = _sized(look().font(LARGE, numbers=True), 15 * growth)
+        room = NODE_WIDTH - 20
+        if (wide := QFontMetricsF(numbers).horizontalAdvance(shape)) > room:
+            numbers = _sized(numbers, 15 * growth * room / wide)
         painter.setFont(numbers)
         painter.setPen(look().color("text" if self.face.shape else "muted"))
-        shape = describe(self.face.shape) if self.face.shape else "?"
-        painter.drawText(QRectF(10, _HEADER, NODE_WIDTH - 20, 26), Qt.AlignmentFlag.AlignVCenter, shape)
-        small = look().font(SMALL)
-        small.setPixelSize(11)
+        height = NODE_HEIGHT - top if growth >= 1.3 else 26
+        painter.drawText(QRectF(10, top, room, height), Qt.AlignmentFlag.AlignVCenter, shape)
+        if growth < 1.3:
+            self._paint_kind(painter)
+        if self.show_strip and self.strip is not None:
+            self._paint_strip(painter, QRectF(8, NODE_HEIGHT, NODE_WIDTH - 16, _STRIP - 6))
+
+    def _paint_kind(self, painter: QPainter) -> None:
+        small = _sized(look().font(SMALL), SMALL)
         painter.setFont(small)
         painter.setPen(look().color("muted"))
         count = f"{self.face.parameters:,}" if self.face.parameters else ""
@@ -178,8 +190,6 @@ class NodeItem(QGraphicsItem):
         kind = f"{self.face.count} nodes" if self.face.count else self.face.kind
         painter.drawText(row, Qt.AlignmentFlag.AlignLeft, metrics.elidedText(kind, Qt.TextElideMode.ElideRight, room))
         painter.drawText(row, Qt.AlignmentFlag.AlignRight, count)
-        if self.show_strip and self.strip is not None:
-            self._paint_strip(painter, QRectF(8, NODE_HEIGHT, NODE_WIDTH - 16, _STRIP - 6))
 
     def _paint_strip(self, painter: QPainter, area: QRectF) -> None:
         assert self.strip is not None
@@ -203,3 +213,9 @@ class NodeItem(QGraphicsItem):
         font.setPixelSize(13)
         painter.setFont(font)
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "!")
+
+
+def _sized(font: QFont, pixels: float) -> QFont:
+    """A font of so many scene units: nodes keep their size when the app's text grows, for one zooms instead."""
+    font.setPixelSize(max(1, round(pixels)))
+    return font

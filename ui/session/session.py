@@ -82,7 +82,8 @@ class Session(QObject):
             graph = working_graph(state)
         except NnvisError:
             graph = None
-        self._do(functools.partial(self._worker.set_graph, graph, state.settings))
+        births = {name: node.born for name, node in state.nodes.items()}
+        self._do(functools.partial(self._worker.set_graph, graph, state.settings, births))
 
     def _settled(self) -> None:
         """Make sure that the engine knows the latest edit."""

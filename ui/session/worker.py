@@ -10,7 +10,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from nnvis.probe import compatible_state
 from nnvis.runs import DataSource
 from nnvis.training import Training
 from ui.document.state import Settings
+from ui.session.attic import Attic
 from ui.session.looking import Looker
 from ui.session.messages import NodeStep, Phase, Prediction, Progress, Saved
 from ui.session.pace import Meter, Points
@@ -64,6 +65,8 @@ class Worker(threading.Thread):
         self.looker = Looker()
         self._data: dict[tuple[str, float], Dataset] = {}
         self._events: Generator[Event, None, None] | None = None
+        self._attic = Attic()
+        self._births: Mapping[str, int] = {}
         self._runs = 0
         self._meter, self._points = Meter(), Points("")
         self._budget = 0  # batches, or with _nodes nodes, still to be done before pausing
@@ -140,8 +143,11 @@ class Worker(threading.Thread):
 
     # --- the network --------------------------------------------------------------------------------------
 
-    def set_graph(self, graph: Graph | None, settings: Settings) -> None:
-        """Command: another network or other settings; trained weights that still fit are kept."""
+    def set_graph(self, graph: Graph | None, settings: Settings, births: Mapping[str, int] | None = None) -> None:
+        """Command: another network or other settings; layers that stay, or come back, keep what they learned.
+
+        `births` tells layers apart, whatever their names: see :class:`~ui.document.state.NodeState`.
+        """
         same_net = graph is not None and self.graph is not None and graph.to_json() == self.graph.to_json()
         same_settings = settings == self.settings
         if same_net and same_settings and self.net is not None:
@@ -158,7 +164,7 @@ class Worker(threading.Thread):
             self._set(Phase.IDLE)
             return
         if not (same_net and same_device and self.net is not None) or reseeded:
-            self._make_net(graph, {} if reseeded or self.net is None else self.net.state_dict())
+            self._replace_net(graph, births or {}, afresh=reseeded)
         self._set(Phase.READY)
         self.look()
 
@@ -169,10 +175,13 @@ class Worker(threading.Thread):
         same_kind = type(settings.options.optimizer) is type(old.options.optimizer)
         return same_kind and replace(settings, options=options) == old
 
-    def _make_net(self, graph: Graph, keep: dict[str, np.ndarray]) -> None:
-        net = Network(graph, self.settings.device, self.settings.options.seed)
-        net.load_state_dict(compatible_state(keep, net), strict=False)
-        self.net = net
+    def _replace_net(self, graph: Graph, births: Mapping[str, int], afresh: bool) -> None:
+        if afresh:
+            self._attic.clear()
+        elif self.net is not None:
+            self._attic.put(self.net, self._births)
+        self.net, self._births = Network(graph, self.settings.device, self.settings.options.seed), births
+        self._attic.fill(self.net, births)
 
     def load_weights(self, state: dict[str, np.ndarray]) -> None:
         """Command: take over weights that fit by name and shape."""
@@ -303,7 +312,7 @@ class Worker(threading.Thread):
             return
         self._end_run()
         self.training = None
-        self._make_net(self.graph, {})
+        self._replace_net(self.graph, self._births, afresh=True)
         self._set(Phase.READY)
         self.look()
 

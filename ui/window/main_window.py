@@ -139,19 +139,18 @@ class MainWindow(QMainWindow):
         if progress.phase is not self.transport.phase:
             self.transport.show_phase(progress.phase)
         if progress.phase is not Phase.STEPPING:
-            self.canvas.set_running_node(None)
+            self.canvas.show_step(None)
         if progress.step:
             self.project.note_training()
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
-        self.inspector.set_snapshot(snapshot)
         if self.actions_table["thumbnails"].isChecked():
             self.canvas.set_thumbnails(snapshot.features)
         if self.actions_table["tint"].isChecked():
             self.canvas.set_gradient_tint(snapshot.gradients)
 
     def _show_node_step(self, step: NodeStep) -> None:
-        self.canvas.set_running_node(step.node, step.direction)
+        self.canvas.show_step(step)
         self.status.hint(step.note)
         if step.direction == "forward" and step.node and step.output is not None:
             self.canvas.set_thumbnails({step.node: step.output[:1]})
