@@ -159,7 +159,8 @@ class NodeItem(QGraphicsItem):
         painter.setPen(look().color("text"))
         left = side + 12
         room = NODE_WIDTH - left - (24 if self.face.is_output and growth < 1.3 else 8)
-        title = QFontMetricsF(font).elidedText(self.face.title, Qt.TextElideMode.ElideMiddle, room)
+        name = self.face.title if growth < 1.3 else self.face.title.rpartition(".")[2]
+        title = QFontMetricsF(font).elidedText(name, Qt.TextElideMode.ElideMiddle, room)
         painter.drawText(QRectF(left, 0, room, height), Qt.AlignmentFlag.AlignVCenter, title)
         if self.face.is_output and growth < 1.3:
             look().icon("mdi6.flag-checkered", "muted").paint(painter, int(NODE_WIDTH) - 24, 5, 16, 16)

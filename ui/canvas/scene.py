@@ -15,7 +15,7 @@ from ui.canvas.node_item import Face, NodeItem
 from ui.canvas.pictures import strip
 from ui.canvas.wire_item import WireItem, tints
 from ui.document import edits
-from ui.document.layout import bounds
+from ui.document.layout import NODE_HEIGHT, NODE_WIDTH, bounds
 from ui.document.state import DocumentState, Wire
 from ui.history import Document
 from ui.theme import look
@@ -118,7 +118,15 @@ class CanvasScene(QGraphicsScene):
     def _place(self, item: WireItem) -> None:
         source, target, slot = item.wire
         start, end = self.nodes[self.shown(source)], self.nodes[self.shown(target)]
-        item.place(start.output_port(), end.input_port(slot if target not in self.hidden else 0))
+        begin, finish = start.output_port(), end.input_port(slot if target not in self.hidden else 0)
+        item.place(begin, finish, self._blocked(begin, finish))
+
+    def _blocked(self, start: QPointF, end: QPointF) -> bool:
+        """Whether the straight way between two points of about one height leads through a node."""
+        if end.x() - start.x() < NODE_WIDTH or abs(end.y() - start.y()) > NODE_HEIGHT / 2:
+            return False
+        places = (item.pos() for item in self.nodes.values())
+        return any(start.x() < p.x() < end.x() and p.y() < start.y() < p.y() + NODE_HEIGHT for p in places)
 
     def node_moved(self, name: str) -> None:
         """A node is being moved: its wires follow."""

@@ -9,7 +9,6 @@ from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import (
     QCheckBox,
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLineEdit,
@@ -20,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from nnvis.init import Initializer, initializer
 from ui.document.fields import Field, initializer_names, read_text
+from ui.inspector.number_box import NumberBox
 
 DEFAULT_INIT = "the network's"
 #: Words that an initialiser's options may be.
@@ -73,9 +73,9 @@ def _whole_box(field: Field) -> QSpinBox:
     return QSpinBox(minimum=int(field.low), maximum=int(field.high), keyboardTracking=False)
 
 
-def _number_box(low: float, high: float) -> QDoubleSpinBox:
-    box = QDoubleSpinBox(decimals=5, minimum=low, maximum=high, keyboardTracking=False)
-    box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+def _number_box(low: float, high: float) -> NumberBox:
+    box = NumberBox(decimals=5, minimum=low, maximum=high, keyboardTracking=False)
+    box.setStepType(NumberBox.StepType.AdaptiveDecimalStepType)
     return box
 
 

@@ -205,7 +205,7 @@ class Worker(threading.Thread):
 
     def _begin(self) -> None:
         assert self.net is not None
-        dataset = self.dataset()
+        dataset = self.dataset(Phase.LOADING)
         self._runs += 1
         source = DataSource(self.settings.data, {"validation_split": self.settings.validation})
         self.training = Training(
@@ -215,11 +215,11 @@ class Worker(threading.Thread):
         self._meter = Meter()
         self._events = self.training.run()
 
-    def dataset(self) -> Dataset:
-        """The data of the settings, loaded once."""
+    def dataset(self, phase: Phase | None = None) -> Dataset:
+        """The data of the settings, loaded once; meanwhile the session is in this `phase`."""
         key = self.settings.data, self.settings.validation
         if key not in self._data:
-            self._set(Phase.LOADING, f"loading {self.settings.data}")
+            self._set(phase or self.phase, f"loading {self.settings.data}")
             self._data = {key: data.load(self.settings.data, validation_split=self.settings.validation)}
         return self._data[key]
 
@@ -358,8 +358,8 @@ class Worker(threading.Thread):
         dataset = self.dataset()
         if dataset.input_shape != self.net.input_shape:
             return
-        if self.phase is Phase.LOADING:
-            self._set(Phase.READY)
+        if self.phase is Phase.READY:
+            self._set(Phase.READY)  # no longer loading
         step = 0 if self.training is None else self.training.state.step
         snapshot, statistics = self.looker.look(self.net, self.settings.options, dataset, self._points.run, step)
         self.emit("snapshot", snapshot)

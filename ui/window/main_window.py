@@ -161,7 +161,7 @@ class MainWindow(QMainWindow):
 
     def _show_canvas(self) -> None:
         self.pages.setCurrentWidget(self.canvas)
-        self._set_docks_visible(True)
+        self._set_editing(True)
         self.canvas.setFocus()
         QTimer.singleShot(0, self.canvas.show_start)
 
@@ -200,7 +200,17 @@ class MainWindow(QMainWindow):
     def show_start_page(self) -> None:
         self.start_page.set_recent(self.project.recent())
         self.pages.setCurrentWidget(self.start_page)
-        self._set_docks_visible(False)
+        self._set_editing(False)
+
+    def _set_editing(self, on: bool) -> None:
+        """The start page has nothing to edit or run, so what does that is not offered there."""
+        self._set_docks_visible(on)
+        self.transport.setVisible(on)
+        self.actions_table.enable_editing(on)
+        for action in self._undo_actions:
+            action.setVisible(on)
+        if on:
+            self.transport.show_phase(self.transport.phase)
 
     def _set_docks_visible(self, visible: bool) -> None:
         """The start page stands alone; panels come back as they were."""
@@ -335,28 +345,33 @@ class MainWindow(QMainWindow):
 
     # --- Run ----------------------------------------------------------------------------------------------
 
-    def toggle_run(self) -> None:
-        if self.pages.currentWidget() is not self.canvas:
-            return
+    def _works(self) -> bool:
+        """Whether the network can run; else its first fault is said, with what helps."""
         faults = self.document.analysis.faults
-        if faults:
-            first = faults[0]
-            found = fixes(self.document.state, self.document.analysis, first.node)
-            acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
-            where = f"{first.node}: " if first.node else ""
-            self.banner.say(f"{where}{first.message}", "warn", acts)
-            return
-        self.banner.hide()
-        self.session.toggle()
+        if not faults:
+            self.banner.hide()
+            return True
+        first = faults[0]
+        found = fixes(self.document.state, self.document.analysis, first.node)
+        acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
+        where = f"{first.node}: " if first.node else ""
+        self.banner.say(f"{where}{first.message}", "warn", acts)
+        return False
+
+    def toggle_run(self) -> None:
+        if self._works():
+            self.session.toggle()
 
     def stop_run(self) -> None:
         self.session.stop()
 
     def step_batch(self) -> None:
-        self.session.step_batch()
+        if self._works():
+            self.session.step_batch()
 
     def step_node(self) -> None:
-        self.session.step_node()
+        if self._works():
+            self.session.step_node()
 
     def reset_run(self) -> None:
         self.session.reset()
