@@ -88,7 +88,7 @@ class CanvasView(QGraphicsView):
         if self.transform().m11() > 1:
             self.resetTransform()
             self.centerOn(area.center())
-        self.minimap.refresh()
+        self._moved()
 
     def show_start(self) -> None:
         """Show the whole network if it can be read then; else its beginning."""
@@ -100,14 +100,19 @@ class CanvasView(QGraphicsView):
             first = self.graph_scene.nodes[INPUT].sceneBoundingRect().center()
             room = self.mapToScene(self.viewport().rect()).boundingRect()
             self.centerOn(area.left() + room.width() / 2 - 48, first.y())
-            self.minimap.refresh()
+            self._moved()
+
+    def _moved(self) -> None:
+        """Another part of the network is seen, or from another distance."""
+        self.graph_scene.set_zoom(self.transform().m11())
+        self.minimap.refresh()
 
     def zoom(self, factor: float) -> None:
         """Zoom in (above 1) or out."""
         scale = self.transform().m11() * factor
         if _FARTHEST <= scale <= _CLOSEST:
             self.scale(factor, factor)
-            self.minimap.refresh()
+            self._moved()
 
     def center_on(self, name: str) -> None:
         """Bring a node to the middle."""
