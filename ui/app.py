@@ -105,9 +105,11 @@ def _what(copy: Path) -> str:
 
 
 def _recover(window: MainWindow, copy: Path) -> None:
-    if window.recovery and window.closing.may_discard() and window.project.recover(copy):
-        window.recovery.save()  # before the old copy goes
-        window.recovery.discard(copy)
+    recovery = window.recovery
+    if recovery and window.closing.may_discard() and (origin := window.project.recover(copy)):
+        recovery.run = origin.run  # which the session will say, too, but the old copy goes now
+        recovery.save()
+        recovery.discard(copy)
 
 
 def _discard(window: MainWindow, copy: Path) -> None:

@@ -22,7 +22,7 @@ from nnvis.graph import Graph
 from nnvis.network import Network
 from nnvis.observe import NodeRecord
 from nnvis.probe import compatible_state
-from nnvis.runs import Checkpoint, DataSource, PausedRun
+from nnvis.runs import Checkpoint, DataSource, PausedRun, RunFolder
 from nnvis.training import Training
 from ui.document.state import Settings
 from ui.locking import held
@@ -205,6 +205,8 @@ class Worker(CommandThread):
     def resume(self, paused: PausedRun, folder: Path | None = None) -> None:
         """Command: take over the weights and, where that is possible, pause where this run was."""
         self.load_weights(paused.checkpoint.net)
+        if folder is not None:
+            self.emit("saved", Saved(RunFolder(folder).last, paused.step))
         if self.net is None or paused.ended or not paused.step:
             return
         try:

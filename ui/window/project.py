@@ -101,18 +101,24 @@ class Project(QObject):
             self.failed.emit(str(error))
             return None
 
-    def recover(self, copy: Path) -> bool:
-        """Open a copy of unsaved work, with the newest weights that there are, as work that is yet to be saved."""
+    def recover(self, copy: Path) -> files.Origin | None:
+        """Open a copy of unsaved work, with the newest weights that there are, as work that is yet to be saved.
+
+        Returns
+        -------
+        Origin or None
+            What the work belongs to; None if the copy cannot be read.
+        """
         found = self._read(copy)
         if found is None:
-            return False
+            return None
         origin = found.origin
         run = run_of(origin)
         weights = found.weights or _weights_of(origin.file)
         self._show(replace(found, weights=weights, run=run), origin.file, origin.run)
         self.trained = True  # it is nowhere else
         self.title_changed.emit()
-        return True
+        return origin
 
     def _show(self, found: files.Content, path: Path | None, folder: Path | None = None) -> None:
         self.path, self.trained = path, False
