@@ -111,15 +111,22 @@ def read(path: Path) -> Content:
     except NnvisError as error:
         raise type(error)(_naming(path.name, str(error))) from None
     except Exception as error:  # zip, JSON and missing keys all mean the same to the user
-        raise _damaged(path.name, type(error).__name__) from None
+        raise _damaged(path.name, error) from None
 
 
 def _naming(title: str, sentence: str) -> str:
     return sentence if title in sentence else f"{title} cannot be opened: {sentence}"
 
 
-def _damaged(title: str, why: str) -> GraphError:
-    return GraphError(f"{title} is damaged or incomplete and cannot be opened ({why}).")
+def _damaged(title: str, error: Exception) -> GraphError:
+    whys = {
+        zipfile.BadZipFile: "it is cut off, or no project at all",
+        KeyError: "a part is missing",
+        UnicodeError: "its description is garbled",
+        json.JSONDecodeError: "its description is garbled",
+    }
+    why = next((words for kind, words in whys.items() if isinstance(error, kind)), "a value cannot be right")
+    return GraphError(f"{title} is damaged or incomplete and cannot be opened: {why}.")
 
 
 def project_bytes(
@@ -152,11 +159,11 @@ def read_project(content: bytes, title: str) -> Content:
         weights = run.checkpoint.net if run else load_tensors(parts[_WEIGHTS]) if _WEIGHTS in parts else {}
         found = Content(_checked(state_from_dict(data)), weights, run, _origin(parts))
     except SafetensorError:
-        raise CheckpointError(f"The weights in {title} are damaged.") from None
+        raise CheckpointError(f"The weights in {title} are damaged, so it cannot be opened.") from None
     except NnvisError:
         raise
     except Exception as error:
-        raise _damaged(title, type(error).__name__) from None
+        raise _damaged(title, error) from None
     _check_shapes(found, title)
     return found
 
@@ -164,7 +171,10 @@ def read_project(content: bytes, title: str) -> Content:
 def _run(parts: dict[str, bytes], title: str) -> PausedRun | None:
     if _RUN not in parts:
         return None
-    return PausedRun.of(read_checkpoint(parts[_RUN], f"in {title}"), parts[_CIRCUMSTANCES])
+    try:
+        return PausedRun.of(read_checkpoint(parts[_RUN], title), parts[_CIRCUMSTANCES])
+    except NnvisError:
+        raise CheckpointError(f"The training in {title} is damaged, so it cannot be opened.") from None
 
 
 def _origin(parts: dict[str, bytes]) -> Origin:
