@@ -181,14 +181,15 @@ def test_closing_in_the_middle_of_a_node_step_ends_the_thread(qtbot, session):
     assert not session._worker.is_alive()
 
 
-def test_a_run_with_a_folder_is_saved_when_the_session_closes(qtbot, session, tmp_path):
+def test_a_run_that_is_kept_is_saved_when_the_session_closes(qtbot, session, tmp_path):
     state = _state(epochs=100_000)
     _ready(qtbot, session, state)
-    session.set_folder(tmp_path / "run")
+    session.keep_runs(tmp_path / "runs", "my net")
     session.run()
     qtbot.waitUntil(lambda: len(_losses(session)) > 5, timeout=60_000)
     session.close()
-    assert list((tmp_path / "run").rglob("*.safetensors"))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("my-net-") and (folder / "checkpoints" / "last.safetensors").exists()
 
 
 def test_undoing_the_deletion_of_a_layer_brings_its_trained_weights_back(qtbot, session):

@@ -48,7 +48,8 @@ class Looker:
     def after_step(self) -> None:
         """Measure the update."""
         if self._probe is not None:
-            self._probe.after_step()
+            with np.errstate(all="ignore"):
+                self._probe.after_step()
 
     def _probe_of(self, net: Network, options: TrainOptions) -> Probe:
         if self._probe is None or self._probe.net is not net or self._probe.loss != options.loss:

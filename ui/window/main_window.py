@@ -44,11 +44,11 @@ class MainWindow(QMainWindow):
     ----------
     document : Document
     session : Session
-    recovery_folder : Path, optional
-        Where copies of unsaved work are kept; none without it.
+    folder : Path, optional
+        Where copies of unsaved work, and runs with their checkpoints, are kept; none without it.
     """
 
-    def __init__(self, document: Document, session: Session, recovery_folder: Path | None = None):
+    def __init__(self, document: Document, session: Session, folder: Path | None = None):
         super().__init__()
         self.document, self.session = document, session
         self.setMinimumSize(1000, 640)
@@ -58,7 +58,7 @@ class MainWindow(QMainWindow):
         self.training_panel = TrainingPanel(document)
         self.search = SearchPopup(self)
         self.project = Project(document, session, self)
-        self.recovery = Recovery(document, recovery_folder, self) if recovery_folder else None
+        self.recovery = Recovery(self.project, folder) if folder else None
         self.closing = Closing(self)
         self.actions_table = Actions(self)
         self._make_frame()
@@ -126,6 +126,7 @@ class MainWindow(QMainWindow):
         session.node_step.connect(self._show_node_step)
         session.statistics.connect(self.inspector.set_statistics)
         session.failed.connect(lambda sentence: self.banner.say(sentence))
+        session.notice.connect(lambda notice: self.banner.say(notice.sentence, notice.role))
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -140,8 +141,7 @@ class MainWindow(QMainWindow):
             self.transport.show_phase(progress.phase)
         if progress.phase is not Phase.STEPPING:
             self.canvas.show_step(None)
-        if progress.step:
-            self.project.note_training()
+        self.project.note_training(progress)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
         if self.actions_table["thumbnails"].isChecked():
@@ -395,7 +395,7 @@ class MainWindow(QMainWindow):
             return
         self._set_docks_visible(True)
         self.docks.remember()
-        if self.recovery:
-            self.recovery.clear()
         self.session.close()
+        if self.recovery:
+            self.recovery.close()
         super().closeEvent(event)
