@@ -7,6 +7,7 @@ import pytest
 from PySide6.QtCore import QPointF
 
 import nnvis as nv
+from ui.canvas.export import picture_file
 from ui.canvas.step_card import StepCard, tensor_picture, tensors
 from ui.canvas.view import CanvasView
 from ui.canvas.wire_item import route
@@ -73,3 +74,9 @@ def test_a_step_out_of_view_is_brought_into_view(canvas):
     canvas.show_step(NodeStep("forward", "fc", (), np.zeros((2, 10)), {}, "fc forward"))
     seen = canvas.mapToScene(canvas.viewport().rect()).boundingRect()
     assert seen.contains(canvas.graph_scene.nodes["fc"].sceneBoundingRect())
+
+
+def test_the_network_is_a_picture_file_in_both_kinds(canvas):
+    assert picture_file(canvas.graph_scene, "png").startswith(b"\x89PNG")
+    svg = picture_file(canvas.graph_scene, "svg").decode()
+    assert svg.rstrip().endswith("</svg>") and ">conv1</text>" in svg.replace(" ", "")

@@ -118,14 +118,14 @@ def test_deleting_copying_and_blocks_are_single_undo_steps(qtbot, window):
     _choose(qtbot, window, "lenet5")
     first = window.document.state
     window.document.select(["conv1", "act1"])
-    window.copy()
-    window.paste()
+    window.canvas.copy()
+    window.canvas.paste()
     assert len(window.document.state.nodes) == len(first.nodes) + 2
     window.document.select(["conv2", "act2"])
-    window.group()
+    window.canvas.group_selection()
     (block,) = window.document.state.blocks
     assert block in window.canvas.graph_scene.nodes and "conv2" not in window.canvas.graph_scene.nodes
-    window.delete()
+    window.canvas.delete_selection()
     assert "conv2" not in window.document.state.nodes
     assert window.document.stack.count() == 3
     for _ in range(3):

@@ -32,7 +32,7 @@ class Minimap(QWidget):
         room = self.view.viewport().rect()
         self.move(room.width() - self.width() - 12, room.height() - self.height() - 12)
         content = self.scene.content()
-        self.setVisible(not self._seen().contains(content) and room.width() > 420)
+        self.setVisible(not self._seen().contains(content) and room.width() > 420 and room.height() > 280)
         self.update()
 
     def _seen(self) -> QRectF:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt, Signal
@@ -158,6 +159,15 @@ class CanvasScene(QGraphicsScene):
     def _fit_rect(self) -> None:
         self._content = None
         self.setSceneRect(self.content().adjusted(-800, -600, 800, 600))
+
+    @contextlib.contextmanager
+    def painted_directly(self) -> Iterator[None]:
+        """Paint lines and letters, not kept pictures of them: for files."""
+        for item in self.nodes.values():
+            item.keep_picture(False)
+        yield
+        for item in self.nodes.values():
+            item.keep_picture(self._detailed)
 
     def set_zoom(self, zoom: float) -> None:
         """The view looks from another distance."""

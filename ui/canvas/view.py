@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from PySide6.QtCore import QPoint, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QImage, QKeyEvent, QMouseEvent, QPainter, QWheelEvent
-from PySide6.QtSvg import QSvgGenerator
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QWheelEvent
 from PySide6.QtWidgets import QGraphicsView, QInputDialog, QWidget
 
 from nnvis.errors import NnvisError
@@ -22,15 +21,15 @@ from ui.canvas.step_card import StepCard
 from ui.canvas.wire_drag import REACH, Port, WireDrag, port_at
 from ui.canvas.wire_item import WireItem
 from ui.document import edits, layout
+from ui.document.catalog import LAYER_MIME
 from ui.history import Document
 from ui.palette.actions import add_entry
 from ui.session.messages import NodeStep
 from ui.theme import GRID, LARGE, look
 
-LAYER_MIME = "application/x-nnvis-layer"
 _CLOSEST, _FARTHEST = 3.0, 0.05
-#: Zoom at which the text of nodes can be read.
-READABLE = 0.8
+#: Zoom down to which the text of nodes can be read, and the zoom to begin with where not all can be seen at that.
+READABLE, BEGINNING = 0.45, 0.8
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class CanvasView(QGraphicsView):
         if self.transform().m11() < READABLE:
             area = self.graph_scene.content()
             self.resetTransform()
-            self.scale(READABLE, READABLE)
+            self.scale(BEGINNING, BEGINNING)
             first = self.graph_scene.nodes[INPUT].sceneBoundingRect().center()
             room = self.mapToScene(self.viewport().rect()).boundingRect()
             self.centerOn(area.left() + room.width() / 2 - 48, first.y())
@@ -113,6 +112,14 @@ class CanvasView(QGraphicsView):
         if _FARTHEST <= scale <= _CLOSEST:
             self.scale(factor, factor)
             self._moved()
+
+    def zoom_in(self) -> None:
+        """Closer."""
+        self.zoom(1.25)
+
+    def zoom_out(self) -> None:
+        """Farther."""
+        self.zoom(0.8)
 
     def center_on(self, name: str) -> None:
         """Bring a node to the middle."""
@@ -160,11 +167,17 @@ class CanvasView(QGraphicsView):
         self.document.apply("Tidy", layout.tidy(self.document.state))
         self.show_start()
 
-    def align(self, how: str) -> None:
-        """Put the selected nodes on one line: "left" or "top"."""
+    def align_left(self) -> None:
+        """Put the selected nodes below each other."""
+        self._align(0, "left")
+
+    def align_top(self) -> None:
+        """Put the selected nodes beside each other."""
+        self._align(1, "top")
+
+    def _align(self, axis: int, how: str) -> None:
         state, names = self.document.state, self._members()
         if names:
-            axis = 0 if how == "left" else 1
             line = min(state.position(n)[axis] for n in names)
             places = {n: (line, state.position(n)[1]) if axis == 0 else (state.position(n)[0], line) for n in names}
             self.document.apply(f"Align {how}", edits.move(state, places))
@@ -357,11 +370,11 @@ class CanvasView(QGraphicsView):
     # --- drops from the palette ---------------------------------------------------------------------------
 
     def dragEnterEvent(self, event) -> None:
-        if event.mimeData().hasFormat(LAYER_MIME):
-            event.acceptProposedAction()
+        # anything else, such as a file, is the window's business
+        event.setAccepted(event.mimeData().hasFormat(LAYER_MIME))
 
     def dragMoveEvent(self, event) -> None:
-        event.acceptProposedAction()
+        event.setAccepted(event.mimeData().hasFormat(LAYER_MIME))
 
     def dropEvent(self, event) -> None:
         try:
@@ -402,30 +415,6 @@ class CanvasView(QGraphicsView):
     def set_gradient_tint(self, gradients: Mapping[str, float] | None) -> None:
         """Tint wires by gradient; None: plain wires."""
         self.graph_scene.set_gradients(gradients)
-
-    # --- pictures -----------------------------------------------------------------------------------------
-
-    def image(self, scale: float = 2.0) -> QImage:
-        """The whole network as a picture."""
-        area = self.graph_scene.content().adjusted(-24, -24, 24, 24)
-        scale = min(scale, 16000 / max(area.width(), area.height()))
-        made = QImage(QSize(round(area.width() * scale), round(area.height() * scale)), QImage.Format.Format_ARGB32)
-        made.fill(QColor(look().theme.canvas))
-        painter = QPainter(made)
-        self.graph_scene.render(painter, QRectF(made.rect()), area)
-        painter.end()
-        return made
-
-    def svg(self, path: str) -> None:
-        """Write the whole network as a vector picture."""
-        area = self.graph_scene.content().adjusted(-24, -24, 24, 24)
-        generator = QSvgGenerator()
-        generator.setFileName(str(path))
-        generator.setSize(area.size().toSize())
-        generator.setViewBox(QRectF(0, 0, area.width(), area.height()))
-        painter = QPainter(generator)
-        self.graph_scene.render(painter, QRectF(0, 0, area.width(), area.height()), area)
-        painter.end()
 
 
 def _pair(point: QPointF) -> tuple[float, float]:

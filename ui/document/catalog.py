@@ -15,6 +15,8 @@ from ui.document import edits, layout
 from ui.document.analysis import analyse
 from ui.document.state import DocumentState, Point
 
+#: What a drag from the palette to the canvas is known by.
+LAYER_MIME = "application/x-nnvis-layer"
 Inserted = tuple[DocumentState, list[str]]
 #: ``build(state, position, source, channels)``
 Build = Callable[[DocumentState, Point, str | None, int], Inserted]

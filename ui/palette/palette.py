@@ -8,10 +8,9 @@ from PySide6.QtCore import QByteArray, QMimeData, QSize, Qt, Signal
 from PySide6.QtGui import QDrag
 from PySide6.QtWidgets import QHeaderView, QLineEdit, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
-from ui.document.catalog import ENTRIES, FAMILIES, Entry
+from ui.document.catalog import ENTRIES, FAMILIES, LAYER_MIME, Entry
 from ui.theme import look
 
-LAYER_MIME = "application/x-nnvis-layer"
 _KEY = Qt.ItemDataRole.UserRole
 
 

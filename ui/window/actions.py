@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from ui.theme import look
 
 @dataclass(frozen=True)
 class Spec:
-    """One action: its menu, name, key, icon, and the name of the window's method that it calls."""
+    """One action: its menu, name, key, icon, and what it calls: a method of the window, or of a part of it."""
 
     menu: str
     text: str
@@ -33,24 +34,24 @@ SPECS = (
     Spec("&File", "Export &Python script ...", "export_script", "", "mdi6.language-python"),
     Spec("&File", "Export &image ...", "export_image", "", "mdi6.image-outline"),
     Spec("&File", "&Quit", "close", "Ctrl+Q"),
-    Spec("&Edit", "Cu&t", "cut", "Ctrl+X"),
-    Spec("&Edit", "&Copy", "copy", "Ctrl+C"),
-    Spec("&Edit", "&Paste", "paste", "Ctrl+V"),
-    Spec("&Edit", "&Duplicate", "duplicate", "Ctrl+D"),
-    Spec("&Edit", "De&lete", "delete", ""),
-    Spec("&Edit", "Select &all", "select_all", "Ctrl+A"),
-    Spec("&Edit", "&Rename", "rename", "F2"),
-    Spec("&Edit", "Add la&yer ...", "add_layer", ""),
-    Spec("&Edit", "&Group as block", "group", "Ctrl+G"),
-    Spec("&Edit", "&Ungroup", "ungroup", "Ctrl+Shift+G"),
-    Spec("&Edit", "Collapse or open &block", "toggle_collapse", "Ctrl+E"),
-    Spec("&Edit", "Align left", "align_left"),
-    Spec("&Edit", "Align top", "align_top"),
+    Spec("&Edit", "Cu&t", "canvas.cut", "Ctrl+X"),
+    Spec("&Edit", "&Copy", "canvas.copy", "Ctrl+C"),
+    Spec("&Edit", "&Paste", "canvas.paste", "Ctrl+V"),
+    Spec("&Edit", "&Duplicate", "canvas.duplicate", "Ctrl+D"),
+    Spec("&Edit", "De&lete", "canvas.delete_selection", ""),
+    Spec("&Edit", "Select &all", "canvas.select_all", "Ctrl+A"),
+    Spec("&Edit", "&Rename", "canvas.rename_selected", "F2"),
+    Spec("&Edit", "Add la&yer ...", "canvas.request_search", ""),
+    Spec("&Edit", "&Group as block", "canvas.group_selection", "Ctrl+G"),
+    Spec("&Edit", "&Ungroup", "canvas.ungroup_selection", "Ctrl+Shift+G"),
+    Spec("&Edit", "Collapse or open &block", "canvas.toggle_collapse", "Ctrl+E"),
+    Spec("&Edit", "Align left", "canvas.align_left"),
+    Spec("&Edit", "Align top", "canvas.align_top"),
     Spec("&Edit", "&Find node ...", "find_node", "Ctrl+F", "mdi6.magnify"),
-    Spec("&View", "&Fit the network", "fit", "F", "mdi6.fit-to-page-outline"),
-    Spec("&View", "&Tidy the layout", "tidy", "L", "mdi6.auto-fix"),
-    Spec("&View", "Zoom &in", "zoom_in", "Ctrl++"),
-    Spec("&View", "Zoom &out", "zoom_out", "Ctrl+-"),
+    Spec("&View", "&Fit the network", "canvas.fit", "F", "mdi6.fit-to-page-outline"),
+    Spec("&View", "&Tidy the layout", "canvas.tidy", "L", "mdi6.auto-fix"),
+    Spec("&View", "Zoom &in", "canvas.zoom_in", "Ctrl++"),
+    Spec("&View", "Zoom &out", "canvas.zoom_out", "Ctrl+-"),
     Spec("&View", "Live &feature maps on nodes", "thumbnails", "T", checkable=True),
     Spec("&View", "Tint wires by &gradient", "tint", "G", checkable=True),
     Spec("&View", "&Build layout", "layout_build", "1"),
@@ -61,18 +62,18 @@ SPECS = (
     Spec("&View", "Theme: dark", "theme_dark"),
     Spec("&View", "F&ull screen", "full_screen", "F11"),
     Spec("&Run", "&Run or pause", "toggle_run", "Space", "mdi6.play", "Train, or pause (Space)"),
-    Spec("&Run", "&Stop", "stop_run", "", "mdi6.stop", "Stop this run"),
+    Spec("&Run", "&Stop", "session.stop", "", "mdi6.stop", "Stop this run"),
     Spec("&Run", "Step one &batch", "step_batch", ".", "mdi6.skip-next", "Learn from one batch (.)"),
     Spec("&Run", "Step one &node", "step_node", ",", "mdi6.debug-step-into", "Compute one node, forward then back (,)"),
-    Spec("&Run", "R&eset", "reset_run", "R", "mdi6.restart", "Begin again with the same initial weights (R)"),
+    Spec("&Run", "R&eset", "session.reset", "R", "mdi6.restart", "Begin again with the same initial weights (R)"),
     Spec("&Help", "&Commands ...", "show_commands", "Ctrl+K"),
     Spec("&Help", "&Keys", "show_keys", "?"),
 )  # fmt: skip
 
 #: Actions outside the menus Edit and Run that need a network.
 _NEED_NETWORK = (
-    "save_file", "save_file_as", "export_script", "export_image", "fit", "tidy", "zoom_in", "zoom_out", "thumbnails",
-    "tint", "layout_build", "layout_watch", "layout_present",
+    "save_file", "save_file_as", "export_script", "export_image", "canvas.fit", "canvas.tidy", "canvas.zoom_in",
+    "canvas.zoom_out", "thumbnails", "tint", "layout_build", "layout_watch", "layout_present",
 )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ class Actions(QObject):
         if spec.key:
             action.setShortcut(QKeySequence(spec.key))
         action.setToolTip(spec.tip or spec.text.replace("&", ""))
-        act: Callable[..., object] = getattr(self.window, spec.method)
+        act: Callable[..., object] = operator.attrgetter(spec.method)(self.window)
         if spec.checkable:
             action.toggled.connect(act)
         else:

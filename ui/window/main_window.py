@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from PySide6.QtCore import QTimer
-from PySide6.QtGui import QCloseEvent
+from PySide6.QtCore import QMimeData, QTimer
+from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
+from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
+from nnvis.runs.files import write_bytes
+from ui.canvas.export import picture_file
 from ui.canvas.view import CanvasView
 from ui.document.fixes import fixes
 from ui.document.layout import place_after
@@ -53,6 +56,7 @@ class MainWindow(QMainWindow):
         self.document, self.session = document, session
         self.setMinimumSize(1000, 640)
         self.resize(1440, 900)
+        self.setAcceptDrops(True)
         self.canvas = CanvasView(document)
         self.palette_panel, self.inspector = Palette(), Inspector(document)
         self.training_panel = TrainingPanel(document)
@@ -242,53 +246,13 @@ class MainWindow(QMainWindow):
 
     def export_image(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, "Export", f"{self.document.state.name}.png", "Images (*.png *.svg)")
-        if not name:
-            return
-        if name.endswith(".svg"):
-            self.canvas.svg(name)
-        elif not self.canvas.image().save(name):
-            self.banner.say(f"Cannot write {name}.")
+        if name:
+            try:
+                write_bytes(Path(name), picture_file(self.canvas.graph_scene, Path(name).suffix[1:]))
+            except NnvisError as error:
+                self.banner.say(str(error))
 
     # --- Edit ---------------------------------------------------------------------------------------------
-
-    def cut(self) -> None:
-        self.canvas.cut()
-
-    def copy(self) -> None:
-        self.canvas.copy()
-
-    def paste(self) -> None:
-        self.canvas.paste()
-
-    def duplicate(self) -> None:
-        self.canvas.duplicate()
-
-    def delete(self) -> None:
-        self.canvas.delete_selection()
-
-    def select_all(self) -> None:
-        self.canvas.select_all()
-
-    def rename(self) -> None:
-        self.canvas.rename_selected()
-
-    def add_layer(self) -> None:
-        self.canvas.request_search()
-
-    def group(self) -> None:
-        self.canvas.group_selection()
-
-    def ungroup(self) -> None:
-        self.canvas.ungroup_selection()
-
-    def toggle_collapse(self) -> None:
-        self.canvas.toggle_collapse()
-
-    def align_left(self) -> None:
-        self.canvas.align("left")
-
-    def align_top(self) -> None:
-        self.canvas.align("top")
 
     def find_node(self) -> None:
         names = list(self.document.state.nodes)
@@ -298,18 +262,6 @@ class MainWindow(QMainWindow):
             self.canvas.center_on(name)
 
     # --- View ---------------------------------------------------------------------------------------------
-
-    def fit(self) -> None:
-        self.canvas.fit()
-
-    def tidy(self) -> None:
-        self.canvas.tidy()
-
-    def zoom_in(self) -> None:
-        self.canvas.zoom(1.25)
-
-    def zoom_out(self) -> None:
-        self.canvas.zoom(0.8)
 
     def thumbnails(self, on: bool) -> None:
         self.canvas.show_thumbnails(on)
@@ -362,9 +314,6 @@ class MainWindow(QMainWindow):
         if self._works():
             self.session.toggle()
 
-    def stop_run(self) -> None:
-        self.session.stop()
-
     def step_batch(self) -> None:
         if self._works():
             self.session.step_batch()
@@ -372,9 +321,6 @@ class MainWindow(QMainWindow):
     def step_node(self) -> None:
         if self._works():
             self.session.step_node()
-
-    def reset_run(self) -> None:
-        self.session.reset()
 
     # --- Help ---------------------------------------------------------------------------------------------
 
@@ -386,6 +332,17 @@ class MainWindow(QMainWindow):
 
     def show_keys(self) -> None:
         Shortcuts(self._listed_actions(), self).exec()
+
+    # --- files dropped on the window -----------------------------------------------------------------------
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        if _dropped_file(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        path = _dropped_file(event.mimeData())
+        if path and self.closing.may_discard():
+            self.project.open(path)
 
     # --- closing ------------------------------------------------------------------------------------------
 
@@ -399,3 +356,9 @@ class MainWindow(QMainWindow):
         if self.recovery:
             self.recovery.close()
         super().closeEvent(event)
+
+
+def _dropped_file(data: QMimeData) -> Path | None:
+    """The project or graph that is being dropped."""
+    paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+    return next((p for p in paths if p.suffix in (".nnvis", ".json")), None)

@@ -34,7 +34,7 @@ class Transport(QToolBar):
         self.run.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
         self.run.clicked.connect(actions["toggle_run"].trigger)
         self.addWidget(self.run)
-        for name in ("step_batch", "step_node", "stop_run", "reset_run"):
+        for name in ("step_batch", "step_node", "session.stop", "session.reset"):
             self.addAction(actions[name])
             button = self.widgetForAction(actions[name])
             button.setAccessibleName(actions[name].text().replace("&", ""))
@@ -55,7 +55,7 @@ class Transport(QToolBar):
         """Offer what can be done now."""
         self.phase = phase
         running = phase in (Phase.RUNNING, Phase.LOADING, Phase.COMPILING)
-        self._actions["stop_run"].setEnabled(phase in (Phase.RUNNING, Phase.PAUSED, Phase.STEPPING, Phase.LOADING))
+        self._actions["session.stop"].setEnabled(phase in (Phase.RUNNING, Phase.PAUSED, Phase.STEPPING, Phase.LOADING))
         self._actions["step_node"].setEnabled(not running)
         self._actions["step_batch"].setEnabled(not running)
         self._paint()
