@@ -10,6 +10,9 @@ from PySide6.QtGui import QUndoCommand, QUndoStack
 from ui.document.analysis import Analysis, analyse
 from ui.document.state import DocumentState
 
+#: Undo steps kept: more than anyone takes back, and few enough for a day of edits in a large network.
+MOST_STEPS = 1000
+
 
 class _Replace(QUndoCommand):
     """Replaces the whole state: immutable values share what did not change, so this costs little."""
@@ -50,7 +53,7 @@ class Document(QObject):
 
     def __init__(self, state: DocumentState | None = None, parent: QObject | None = None):
         super().__init__(parent)
-        self.stack = QUndoStack(self)
+        self.stack = QUndoStack(self, undoLimit=MOST_STEPS)
         self.state = state or DocumentState()
         self.analysis: Analysis = analyse(self.state)
         self.selection: tuple[str, ...] = ()

@@ -19,6 +19,8 @@ except DeviceError as error:
 
 from PySide6.QtCore import QSettings
 
+from tests.ui.leaks import active_timers, describe
+
 
 @pytest.fixture(autouse=True)
 def _own_settings(tmp_path, qapp):
@@ -38,3 +40,13 @@ def _no_leaked_threads():
         thread.join(2)
     alive = [t.name for t in left if t.is_alive()]
     assert not alive, f"threads left behind: {alive}"
+
+
+@pytest.fixture(autouse=True)
+def _no_leaked_timers(_own_settings):
+    before = active_timers()
+    yield
+    left = active_timers() - before
+    for timer in left:
+        timer.stop()  # the next test is not to blame
+    assert not left, f"timers left running: {[describe(timer) for timer in left]}"

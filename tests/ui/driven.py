@@ -114,7 +114,7 @@ def _main(seconds: str, file: str | None = None) -> int:
 
     def make_and_listen(folder: Path):
         nonlocal listener
-        names.update(window=make(folder), **_vocabulary())
+        names.update(window=make(folder), names=names, **_vocabulary())
         listener = QSocketNotifier(sys.stdin.fileno(), QSocketNotifier.Type.Read, names["window"])
         listener.activated.connect(answer)
         return names["window"]
@@ -128,6 +128,8 @@ def _vocabulary() -> dict[str, Any]:
     import signal
 
     import numpy as np
+    from PySide6.QtCore import QPoint, Qt
+    from PySide6.QtWidgets import QApplication, QTreeWidget
 
     import nnvis.runs.files as run_files
     from nnvis.runs import RunFolder
@@ -145,7 +147,11 @@ def _vocabulary() -> dict[str, Any]:
 
         real, run_files._write_through = run_files._write_through, write_half
 
-    return {"moons": moons, "edits": edits, "RunFolder": RunFolder, "np": np, "die_while_writing": die_while_writing}
+    return {
+        "moons": moons, "edits": edits, "RunFolder": RunFolder, "np": np, "die_while_writing": die_while_writing,
+        "point": QPoint, "app_class": QApplication, "tree_class": QTreeWidget, "exactly": Qt.MatchFlag.MatchContains |
+        Qt.MatchFlag.MatchRecursive,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

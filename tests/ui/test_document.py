@@ -15,7 +15,7 @@ from nnvis.graph import INPUT
 from ui.document import edits
 from ui.document.analysis import analyse, working_graph
 from ui.document.state import DocumentState, from_graph
-from ui.history import Document
+from ui.history import MOST_STEPS, Document
 
 LAYERS = [nv.Conv2d(4, 3), nv.ReLU(), nv.MaxPool2d(2), nv.Flatten(), nv.Linear(5), nv.Add(), nv.Concat()]
 names = st.integers(0, 10**6)
@@ -28,6 +28,7 @@ class EditMachine(RuleBasedStateMachine):
         super().__init__()
         self.first = DocumentState()
         self.document = Document(self.first)
+        self.document.stack.setUndoLimit(0)  # back to the first state, however many edits there were
 
     def pick(self, number: int) -> str:
         return list(self.document.state.nodes)[number % len(self.document.state.nodes)]
@@ -192,3 +193,13 @@ def test_deleting_with_healing_joins_the_neighbours():
     state = from_graph(nv.zoo.build("lenet5"))
     (reader, slot), before = state.readers("conv2")[0], state.nodes["conv2"].inputs[0]
     assert edits.delete(state, ["conv2"], heal=True).nodes[reader].inputs[slot] == before
+
+
+def test_undo_goes_back_a_thousand_steps_and_no_further():
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    for x in range(1, MOST_STEPS + 501):
+        document.apply("Move", edits.move(document.state, {"conv1": (float(x), 0.0)}))
+    assert document.stack.count() == MOST_STEPS and not document.stack.isClean()
+    while document.stack.canUndo():
+        document.stack.undo()
+    assert document.state.nodes["conv1"].position[0] == 500

@@ -11,6 +11,7 @@ import pytest
 from PySide6.QtWidgets import QMessageBox
 
 import nnvis as nv
+from nnvis.cli import main
 from nnvis.options import TrainOptions
 from nnvis.runs import RunFolder, load_run, read_metrics
 from nnvis.training import Training
@@ -210,6 +211,17 @@ def test_a_run_that_was_killed_goes_on_in_its_folder_with_the_same_bits(qtbot, s
     assert [p.name for p in (tmp_path / "runs").iterdir()] == [folder.name]
     assert RunFolder(folder).paused().ended
     assert [e["epoch"] for e in read_metrics(folder / "metrics.jsonl") if e["kind"] == "epoch"] == [1, 2, 3]
+
+
+def test_the_command_line_goes_on_with_a_run_of_the_app(qtbot, session, tmp_path):
+    state = moons(epochs=2, dropout=True)
+    session.set_document(state)
+    wait_for(qtbot, session, Phase.READY)
+    steps(qtbot, session, 40)
+    session.close()
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert main(["train", "--resume", str(folder)]) == 0
+    assert same(RunFolder(folder).paused().checkpoint.net, undisturbed(state))
 
 
 def test_a_paused_run_is_saved_after_a_moment(qtbot, session, monkeypatch):

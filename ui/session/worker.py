@@ -205,8 +205,7 @@ class Worker(CommandThread):
             training.restore(paused.checkpoint, paused.options, paused.facts)
         self._runs += 1
         self._points = Points(f"run {self._runs}")
-        ends = enumerate(training.state.history, 1)
-        self._points.epochs += [(number * training.steps_per_epoch, metrics) for number, metrics in ends]
+        self._points.add_history(training.state.history, training.steps_per_epoch)
         self.training, self._meter, self._events = training, Meter(), training.run()
         if self.runs is not None:
             taken = folder is None or held(folder / LOCK)
@@ -271,8 +270,7 @@ class Worker(CommandThread):
             self._meter.add(event.examples)
             self._points.add(event.step, event.loss, event.accuracy, event.lr)
         elif isinstance(event, EpochDone):
-            self._points.epochs.append((event.step, event.metrics))
-            self._points.marks.append((event.step, f"epoch {event.epoch}"))
+            self._points.add_epoch(event.epoch, event.step, event.metrics)
             self._meter.pause()
         elif isinstance(event, Compiling):
             message = f"compiling kernels {event.done}/{event.total}, first use only"
