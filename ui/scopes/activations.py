@@ -25,7 +25,7 @@ class ActivationScope(NodeScope):
         super().__init__(lambda kind: True, parent=parent)
         self.range = QLabel()
         self.range.setObjectName("muted")
-        self.bar.insertWidget(2, self.range)
+        self.bar.add(self.range)
         self.picture, self.histogram = Picture(), Plot("values", "activation")
         self.bars = Bars("dead or saturated units")
         self._bar_item = pg.BarGraphItem(x=[0.0], height=[0.0], width=1.0)

@@ -10,15 +10,19 @@ from typing import ClassVar
 from PySide6.QtCore import QBuffer, QIODevice, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPixmap
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
 from nnvis.errors import NnvisError
 from nnvis.runs.files import write_bytes
+from ui.scopes.panes import Bar, Pane, Panes
+from ui.scopes.reading import Reader, ReadingLine, ValueAt
 from ui.session.messages import Curves, Prediction, Snapshot
 from ui.theme import look
 
 #: Milliseconds between two drawings.
 INTERVAL = 100
+#: Width that the reading line needs beside the controls; below them where there is less.
+_LINE = 280
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,8 @@ class Scope(QWidget):
     wants(Wants)
     predict(tag, example)
         Somebody drew an example.
+    failed(str)
+        Something could not be done, in one sentence.
     """
 
     title: ClassVar[str] = ""
@@ -47,10 +53,12 @@ class Scope(QWidget):
 
     wants = Signal(object)
     predict = Signal(int, object)
+    failed = Signal(str)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.setAccessibleName(self.title)
+        self.setAccessibleDescription(self.empty)
         self.setMinimumSize(200, 120)
         self.names: tuple[str, ...] = ()
         self.kinds: Mapping[str, str] = {}
@@ -60,18 +68,52 @@ class Scope(QWidget):
         self.body, self._nothing = QWidget(), QLabel(self.empty, wordWrap=True)
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._nothing.setObjectName("muted")
+        self._nothing.setMargin(16)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._nothing)
         self._stack.addWidget(self.body)
         self.column = QVBoxLayout(self.body)
-        self.column.setContentsMargins(8, 6, 8, 6)
+        self.column.setContentsMargins(8, 4, 8, 4)
         self.column.setSpacing(4)
+        self.bar, self.line = Bar(), ReadingLine()
+        self.readers: list[Reader] = []
+        self._head = QBoxLayout(QBoxLayout.Direction.LeftToRight)
+        self._head.setSpacing(4)
+        self._head.addWidget(self.bar)
+        self._head.addWidget(self.line, 1)
+        self.column.addLayout(self._head)
         self._timer = QTimer(self, interval=INTERVAL, singleShot=True)
         self._timer.timeout.connect(self._draw_if_visible)
         self._stale = False
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._show_menu)
         look().changed.connect(self.repaint_all)
+
+    # --- putting together ---------------------------------------------------------------------------------
+
+    def add_panes(self, *panes: Pane) -> Panes:
+        """The views of this scope, with their chips in the bar."""
+        made = Panes(*panes)
+        self.bar.add(*(pane.chip for pane in panes))
+        self.column.addWidget(made, 1)
+        return made
+
+    def reads(self, widget: QWidget, value_at: ValueAt) -> Reader:
+        """Say in the line what lies under the pointer."""
+        self.readers.append(Reader(widget, value_at, self.line))
+        return self.readers[-1]
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._arrange_head()
+
+    def _arrange_head(self) -> None:
+        """The line stands beside the controls, or below them in a narrow scope."""
+        ways = QBoxLayout.Direction
+        wide = self.bar.one_row() + _LINE * look().scale <= self.width()
+        self._head.setDirection(ways.LeftToRight if wide else ways.TopToBottom)
+        self._head.setSpacing(12 if wide else 2)
+        self.bar.set_one_row(wide)
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -110,6 +152,10 @@ class Scope(QWidget):
     def draw(self) -> None:
         """Show the latest values."""
 
+    def at_rest(self) -> str:
+        """What the reading line says while nothing is pointed at."""
+        return self.summary()
+
     def redraw(self) -> None:
         """Draw soon."""
         self._stale = True
@@ -118,6 +164,7 @@ class Scope(QWidget):
 
     def repaint_all(self) -> None:
         """The theme has changed."""
+        self.line.updateGeometry()
         self.redraw()
 
     def _draw_if_visible(self) -> None:
@@ -127,7 +174,11 @@ class Scope(QWidget):
         self._stack.setCurrentIndex(int(self.has_data))
         if self.has_data:
             self.draw()
-            self.setAccessibleDescription(self.summary())
+            self._arrange_head()
+            self.line.say_at_rest(self.at_rest())
+            for reader in self.readers:
+                reader.refresh()
+        self.setAccessibleDescription(self.summary())
 
     def showEvent(self, event) -> None:
         super().showEvent(event)
@@ -163,8 +214,7 @@ class Scope(QWidget):
             try:
                 self.save(Path(name).with_suffix(f".{kind}"))
             except NnvisError as error:
-                self._nothing.setText(str(error))
-                self._stack.setCurrentIndex(0)
+                self.failed.emit(str(error))
 
 
 def _png(pixmap: QPixmap) -> bytes:

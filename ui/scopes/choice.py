@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QComboBox, QLabel, QWidget
 
 from ui.scopes.base import Scope, Wants
 
@@ -23,11 +23,7 @@ class NodeScope(Scope):
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.choice.addItem(_FOLLOW)
         self.choice.textActivated.connect(lambda _: self._ask())
-        self.bar = QHBoxLayout()
-        self.bar.addWidget(QLabel("of"))
-        self.bar.addWidget(self.choice)
-        self.bar.addStretch(1)
-        self.column.addLayout(self.bar)
+        self.bar.add(QLabel("of"), self.choice)
         self._asked: Wants | None = None
 
     def node(self) -> str | None:

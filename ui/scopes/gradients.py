@@ -7,7 +7,7 @@ from collections import deque
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QWidget
+from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QWidget
 
 from ui.scopes.activations import show_histogram
 from ui.scopes.choice import NodeScope
@@ -30,9 +30,6 @@ class GradientScope(NodeScope):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(lambda kind: True, parent=parent)
-        self.verdict = QLabel()
-        self.verdict.setObjectName("muted")
-        self.bar.insertWidget(2, self.verdict)
         self.norms, self.histogram = Plot("gradient norm", "step"), Plot("values", "gradient")
         self.norms.setLogMode(y=True)
         self._bar_item = pg.BarGraphItem(x=[0.0], height=[0.0], width=1.0)
@@ -71,7 +68,6 @@ class GradientScope(NodeScope):
         if found is not None and found.gradient is not None:
             show_histogram(self._bar_item, found.gradient, look().theme.accent)
         self.updates.show_rows(self._rows(), tuple((v - _LOW) / (_HIGH - _LOW) for v in _BAND))
-        self.verdict.setText(self.sentence())
 
     def _rows(self) -> list[tuple[str, float, str, str]]:
         assert self.snapshot is not None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QImage, QPainter, QPaintEvent
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, Qt
+from PySide6.QtGui import QFontMetrics, QImage, QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QWidget
 
+from ui.scopes.marks import Mark, paint
 from ui.theme import SMALL, look
 
 #: Line colours that colour-blind readers can tell apart (Okabe and Ito), and a style for each round of them.
@@ -15,14 +16,48 @@ COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#B8
 STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
 
-class Plot(pg.PlotWidget):
-    """A plot that follows the theme."""
+class LogAxis(pg.AxisItem):
+    """With as many numbers within a decade as there is room for."""
 
-    def __init__(self, left: str, bottom: str):
-        super().__init__()
+    def logTickValues(self, minVal, maxVal, size, stdTicks):
+        room = size / max(1e-9, maxVal - minVal) / look().scale
+        if room >= 200:
+            return super().logTickValues(minVal, maxVal, size, stdTicks)
+        within = (1, 2, 5) if room >= 60 else (1,)
+        stride = max(1, int(np.ceil(20 / room)))
+        decades = [d for d in range(int(np.floor(minVal)), int(np.ceil(maxVal)) + 1) if d % stride == 0]
+        found = [d + np.log10(w) for d in decades for w in within]
+        return [(None, [v for v in found if minVal <= v <= maxVal])]
+
+
+class Plot(pg.PlotWidget):
+    """A plot that follows the theme, with marks over the steps and a crosshair.
+
+    Parameters
+    ----------
+    left, bottom : str
+        Names of the axes.
+    short : str, optional
+        Name of the left axis where there is little room.
+    below : bool
+        Whether the texts of marks stand at the lower edge.
+
+    A double click shows all again, after zooming with the wheel or moving with the mouse.
+    """
+
+    def __init__(self, left: str, bottom: str, short: str = "", below: bool = False):
+        #: Name of the left axis where it is too short for the full one; whether texts of marks stand below.
+        self.short, self.below = short or left, below
+        self.marks: list[Mark] = []
+        #: Step at which the crosshair stands.
+        self.cross: float | None = None
+        #: Where texts of marks stood when they were painted last.
+        self.texts: list[QRectF] = []
+        super().__init__(axisItems={"left": LogAxis("left")})
         self._labels = {"left": left, "bottom": bottom}
         self.setMenuEnabled(False)
         self.hideButtons()
+        self.setMinimumSize(60, 50)
         self.setAccessibleName(f"{left} over {bottom}")
         look().changed.connect(self.dress)
         self.dress()
@@ -30,15 +65,87 @@ class Plot(pg.PlotWidget):
     def dress(self) -> None:
         """Take over the colours and fonts of the theme."""
         self.setBackground(look().theme.panel)
-        muted = look().theme.muted
+        muted, size = look().theme.muted, round(SMALL * look().scale)
         for side, text in self._labels.items():
             axis = self.getAxis(side)
             axis.setPen(look().theme.border)
             axis.enableAutoSIPrefix(False)
             axis.setTextPen(muted)
             axis.setTickFont(look().font(SMALL))
-            axis.setLabel(text, color=muted, **{"font-size": f"{round(SMALL * look().scale)}px"})
+            axis.setStyle(tickTextOffset=4, tickLength=-3)
+            axis.setLabel(self._fitting(side, text), color=muted, **{"font-size": f"{size}px"})
+        self.getAxis("bottom").setHeight(round(2.9 * size))
         self.showGrid(x=False, y=True, alpha=0.12)
+
+    def _fitting(self, side: str, text: str) -> str:
+        """The name of an axis, or its short form."""
+        if side == "bottom":
+            return text
+        room = self.height() - 3 * SMALL * look().scale
+        return text if QFontMetrics(look().font(SMALL)).horizontalAdvance(text) <= room else self.short
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        if getattr(self, "_labels", None):
+            axis, text = self.getAxis("left"), self._fitting("left", self._labels["left"])
+            if axis.labelText != text:
+                axis.setLabel(text)
+
+    def set_labels(self, left: str | None = None, bottom: str | None = None) -> None:
+        """Other names of the axes."""
+        wanted = {"left": left or self._labels["left"], "bottom": bottom or self._labels["bottom"]}
+        if wanted != self._labels:
+            self._labels = wanted
+            self.dress()
+
+    def show_marks(self, marks: list[Mark]) -> None:
+        """What happened at which step."""
+        if marks != self.marks:
+            self.marks = marks
+            self.viewport().update()
+
+    def show_cross(self, step: float | None) -> None:
+        """A line at a step, or none."""
+        if step != self.cross:
+            self.cross = step
+            self.viewport().update()
+
+    def place(self, at: QPoint) -> tuple[float, float] | None:
+        """Coordinates at a point of the viewport, as drawn (logarithms on a logarithmic axis); None on the axes."""
+        scene = self.mapToScene(at)
+        view = self.getPlotItem().getViewBox()
+        if not view.sceneBoundingRect().contains(scene):
+            return None
+        found = view.mapSceneToView(scene)
+        return found.x(), found.y()
+
+    def pixel(self, x: float, y: float) -> QPointF:
+        """Where coordinates lie in the viewport."""
+        return self.getPlotItem().getViewBox().mapViewToScene(QPointF(x, y))
+
+    def pixel_size(self) -> tuple[float, float]:
+        """Width and height of a pixel in the units of the axes."""
+        return self.getPlotItem().getViewBox().viewPixelSize()
+
+    def drawForeground(self, painter: QPainter, rect: QRectF) -> None:
+        if not self.marks and self.cross is None:
+            return
+        view = self.getPlotItem().getViewBox()
+        area = view.sceneBoundingRect()
+        painter.save()
+        painter.setClipRect(area)
+        low, high = view.viewRange()[1]
+        middle = (low + high) / 2
+        self.texts = paint(painter, area, lambda step: self.pixel(step, middle).x(), self.marks, self.below)
+        if self.cross is not None:
+            painter.setPen(look().color("text", 160))
+            x = round(self.pixel(self.cross, middle).x())
+            painter.drawLine(x, round(area.top()), x, round(area.bottom()))
+        painter.restore()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self.getPlotItem().enableAutoRange()
+        event.accept()
 
 
 def pen(number: int, width: float = 1.5, alpha: int = 255) -> pg.mkPen:
@@ -46,18 +153,6 @@ def pen(number: int, width: float = 1.5, alpha: int = 255) -> pg.mkPen:
     color = pg.mkColor(COLORS[number % len(COLORS)])
     color.setAlpha(alpha)
     return pg.mkPen(color, width=width, style=STYLES[number // len(COLORS) % len(STYLES)])
-
-
-def smoothed(values: np.ndarray, amount: float) -> np.ndarray:
-    """Exponential mean with the given share of the past (0: as it is), corrected for its start."""
-    if amount <= 0 or not len(values):
-        return values
-    found, total, weight = np.empty(len(values)), 0.0, 0.0
-    for place, value in enumerate(values):
-        if np.isfinite(value):
-            total, weight = amount * total + (1 - amount) * value, amount * weight + (1 - amount)
-        found[place] = total / weight if weight else np.nan
-    return found
 
 
 class Bars(QWidget):

@@ -28,7 +28,7 @@ class WeightScope(NodeScope):
         super().__init__(lambda kind: kind.startswith(("Conv", "Linear", "BatchNorm")), filters=True, parent=parent)
         self.range = QLabel()
         self.range.setObjectName("muted")
-        self.bar.insertWidget(2, self.range)
+        self.bar.add(self.range)
         self.now, self.time, self.picture = Plot("weights", "value"), Plot("value", "look"), Picture()
         self._bar_item = pg.BarGraphItem(x=[0.0], height=[0.0], width=1.0)
         self.now.addItem(self._bar_item)

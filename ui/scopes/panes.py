@@ -1,0 +1,190 @@
+"""Several views in one scope: side by side where there is room, one above the other, or some of them, by chips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from PySide6.QtCore import QRect, QSize
+from PySide6.QtGui import QResizeEvent
+from PySide6.QtWidgets import QSizePolicy, QToolButton, QWidget
+from superqt import QFlowLayout
+
+from ui.theme import SMALL, look
+
+#: Pixels between panes, and height of controls at font scale 1.
+_GAP, _TALL = 12, 26
+
+
+@dataclass(eq=False)
+class Pane:
+    """One view.
+
+    Attributes
+    ----------
+    name : str
+        Of its chip.
+    widget : QWidget
+    width, height : int
+        What it needs, at font scale 1.
+    share : float
+        Of the room that is left.
+    """
+
+    name: str
+    widget: QWidget
+    width: int = 200
+    height: int = 110
+    share: float = 1.0
+    available: bool = True
+    wanted: bool = True
+    #: Grows with every choice: where there is not room for all, the panes chosen last are shown.
+    turn: int = 0
+    chip: QToolButton = field(init=False)
+
+
+class Panes(QWidget):
+    """Shows the panes that are available, wanted and fit; one at least.
+
+    Parameters
+    ----------
+    panes : Pane
+        The first is the most important.
+    """
+
+    def __init__(self, *panes: Pane):
+        super().__init__()
+        self.panes, self.shown = panes, ()
+        self._turn = 0
+        self._vertical = False
+        for place, pane in enumerate(panes):
+            pane.turn = -place
+            pane.widget.setParent(self)
+            pane.chip = self._make_chip(pane)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        look().changed.connect(self.arrange)
+        self.arrange()
+
+    def _make_chip(self, pane: Pane) -> QToolButton:
+        chip = QToolButton(text=pane.name, checkable=True)
+        chip.setAccessibleName(f"Show {pane.name}")
+        chip.setToolTip(f"Show or hide {pane.name}; in a small panel those chosen last are shown")
+        chip.clicked.connect(lambda: self.toggle(pane))
+        return chip
+
+    def __getitem__(self, name: str) -> Pane:
+        return next(pane for pane in self.panes if pane.name == name)
+
+    def toggle(self, pane: Pane) -> None:
+        """Show a pane that is not seen, or hide one that is; the last one stays."""
+        if pane in self.shown:
+            pane.wanted = len(self.shown) == 1
+        else:
+            self._turn += 1
+            pane.wanted, pane.turn = True, self._turn
+        self.arrange()
+
+    def set_available(self, **by_name: bool) -> None:
+        """Which panes have something to show."""
+        changed = False
+        for name, available in by_name.items():
+            pane = self[name.replace("_", " ")]
+            changed |= pane.available != available
+            pane.available = available
+        if changed:
+            self.arrange()
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, 60)
+
+    def sizeHint(self) -> QSize:
+        return QSize(400, 120)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.arrange()
+
+    # --- arranging ----------------------------------------------------------------------------------------
+
+    def arrange(self) -> None:
+        """Choose what is shown, and place it."""
+        across, along = self._fitting(self.width(), "width"), self._fitting(self.height(), "height")
+        # A tall narrow scope has its views one above the other, if that shows more of them.
+        self._vertical = len(along) > len(across)
+        self.shown = tuple(along if self._vertical else across)
+        for pane in self.panes:
+            pane.widget.setVisible(pane in self.shown)
+            pane.chip.setChecked(pane in self.shown)
+            pane.chip.setVisible(pane.available and sum(p.available for p in self.panes) > 1)
+            pane.chip.setStyleSheet(f"padding: 2px 8px; font-size: {round(SMALL * look().scale)}px")
+        self._place()
+
+    def _fitting(self, room: int, side: str) -> list[Pane]:
+        wanted = [p for p in self.panes if p.available and p.wanted] or [p for p in self.panes if p.available][:1]
+        found, used = [], 0
+        for pane in sorted(wanted, key=lambda p: -p.turn):
+            need = self._need(pane, side) + _GAP * bool(found)
+            if not found or used + need <= room:
+                found.append(pane)
+                used += need
+        return [p for p in self.panes if p in found]
+
+    def _need(self, pane: Pane, side: str) -> int:
+        return round(getattr(pane, side) * look().scale)
+
+    def _place(self) -> None:
+        side = "height" if self._vertical else "width"
+        room = getattr(self, side)() - _GAP * (len(self.shown) - 1)
+        needs = [self._need(p, side) for p in self.shown]
+        spare, shares = max(0, room - sum(needs)), sum(p.share for p in self.shown) or 1.0
+        at = 0.0
+        for pane, need in zip(self.shown, needs, strict=True):
+            size = min(need, room) + spare * pane.share / shares
+            area = QRect(0, round(at), self.width(), round(size))
+            if not self._vertical:
+                area = QRect(round(at), 0, round(size), self.height())
+            pane.widget.setGeometry(area)
+            at += size + _GAP
+
+
+class Bar(QWidget):
+    """Controls in a row; in more rows where it is narrow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._flow = QFlowLayout(self)
+        self._flow.setContentsMargins(0, 0, 0, 0)
+        self._flow.setHorizontalSpacing(6)
+        self._flow.setVerticalSpacing(4)
+        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        policy.setHeightForWidth(True)
+        self.setSizePolicy(policy)
+        look().changed.connect(self.dress)
+
+    def add(self, *widgets: QWidget) -> None:
+        """Append controls."""
+        for widget in widgets:
+            self._flow.addWidget(widget)
+        self.dress()
+
+    def dress(self) -> None:
+        """Controls of one height stand on one line."""
+        for place in range(self._flow.count()):
+            self._flow.itemAt(place).widget().setFixedHeight(round(_TALL * look().scale))
+
+    def set_one_row(self, on: bool) -> None:
+        """Whether all controls stand side by side, whatever else wants room."""
+        self.setMinimumWidth(self.one_row() if on else 0)
+
+    def one_row(self) -> int:
+        """Width that holds all controls side by side."""
+        items = [self._flow.itemAt(i) for i in range(self._flow.count())]
+        widths = [item.sizeHint().width() for item in items if not item.widget().isHidden()]
+        return sum(widths) + 6 * len(widths)
+
+    def sizeHint(self) -> QSize:
+        return QSize(self.one_row(), self.heightForWidth(max(self.width(), 1)))
+
+    def hasHeightForWidth(self) -> bool:
+        return True
+
+    def heightForWidth(self, width: int) -> int:
+        return self._flow.heightForWidth(width)
