@@ -9,10 +9,16 @@ from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication, QFileDialog
 
 from ui.app import make_application
+from ui.canvas.pictures import table
+from ui.scopes.activations import ActivationScope
 from ui.scopes.base import Scope
+from ui.scopes.gradients import GradientScope
+from ui.scopes.heat import resampled
 from ui.scopes.loss import LossScope
+from ui.scopes.picture import RangeChoice, range_of
 from ui.scopes.runs import Run, smoothed
-from ui.session.messages import Curves
+from ui.scopes.weights import WeightScope
+from ui.session.messages import Curves, Histogram, NodeStatistics, Snapshot
 
 
 @pytest.fixture(autouse=True)
@@ -170,6 +176,183 @@ def test_a_run_is_read_only_where_it_has_batches():
     run.add(_curves("run 1", 10, 50))
     assert run.at(10) == 0 and run.at(30.4) == 20 and run.at(59) == 49
     assert run.at(200) is None and run.at(-50) is None and Run("empty").at(1) is None
+
+
+# --- reading ------------------------------------------------------------------------------------------------------
+
+
+def _histogram(low=-1.0, high=1.0, scale=1.0):
+    counts = np.arange(1, 49)
+    return Histogram(counts, low * scale, high * scale)
+
+
+def _layers(count=3, shrink=1.0):
+    """Layers of which the first ones have ever smaller gradients."""
+    sizes = [shrink ** (count - n) for n in range(count)]
+    return tuple(
+        NodeStatistics(f"layer{n}", "ReLU" if n % 2 else "Conv2d", _histogram(), _histogram(scale=size),
+                       0.5 if n % 2 else None, None, 0.1 * size, 0.01, _histogram(), 1.0, 1e-3 if n else 0.5)
+        for n, size in enumerate(sizes))  # fmt: skip
+
+
+def _snapshot(step=10, count=3, shrink=1.0, **more):
+    features = np.arange(2 * 4 * 5 * 3, dtype=np.float32).reshape(2, 4, 5, 3)
+    weights = np.arange(3 * 3 * 2 * 5, dtype=np.float32).reshape(3, 3, 2, 5) - 40
+    given = {"features": {"layer0": features}, "filters": {"layer0": weights}, **more}
+    return Snapshot("run 1", step, _layers(count, shrink), **given)
+
+
+def _with_nodes(scope, count=3):
+    names = tuple(f"layer{n}" for n in range(count))
+    scope.set_nodes(names, dict.fromkeys(names, "Conv2d"), dict.fromkeys(names, "convolution"))
+    return scope
+
+
+@pytest.fixture
+def scope(qtbot, request):
+    made = _with_nodes(request.param())
+    for step in (0, 10, 40):
+        made.show_snapshot(_snapshot(step))
+    _shown(qtbot, made, 1300, 420)
+    _drawn(qtbot, made)
+    return made
+
+
+def _only(kind):
+    return pytest.mark.parametrize("scope", [kind], indirect=True)
+
+
+@_only(ActivationScope)
+def test_feature_maps_are_read_by_example_channel_row_and_column(qtbot, scope):
+    area = scope.picture.area()
+    side = area.height() / scope.picture.image.height()
+    x, y = area.left() + (6 + 2.5) * side, area.top() + (5 + 1.5) * side  # channel 1, column 2; example 1, row 1
+    _point(scope.picture, QPoint(int(x), int(y)))
+    value = scope.snapshot.features["layer0"][1, 1, 2, 1]
+    assert scope.line.text == f"layer0   example 1   channel 1, row 1, column 2   {value:.4g}"
+    scope.show_snapshot(_snapshot(50, features={"layer0": scope.snapshot.features["layer0"] + 100}))
+    _drawn(qtbot, scope)
+    assert scope.line.text.endswith(f"{value + 100:.4g}")
+    _point(scope.picture, QPoint(int(area.left() + 5.5 * side), int(y)))
+    assert "example" not in scope.line.reading
+
+
+@_only(ActivationScope)
+def test_tokens_and_vectors_are_read_by_their_own_names(qtbot, scope):
+    for array, words in ((np.ones((2, 7)), "unit 3"), (np.ones((2, 4, 7)), "token 2, feature 3")):
+        scope.show_snapshot(_snapshot(60, features={"layer0": array.astype(np.float32)}))
+        _drawn(qtbot, scope)
+        area, image = scope.picture.area(), scope.picture.image
+        x, y = area.width() * 3.5 / image.width(), area.height() * (2.5 if "token" in words else 0.5) / image.height()
+        assert words in scope.value_at(QPoint(int(area.left() + x), int(area.top() + y)))
+
+
+@_only(ActivationScope)
+def test_histograms_are_read_by_bin_count_and_share(qtbot, scope):
+    histogram, total = _histogram(), 48 * 49 // 2
+    _point(scope.histogram.viewport(), _at(scope.histogram, 0.99, 0.5))
+    assert f"48 of {total:,} values" in scope.line.text and f"{100 * 48 / total:.1f} %" in scope.line.text
+    assert scope.line.text.startswith("0.958 to 1")
+    bars = scope.layers._bars(1)
+    _point(scope.layers, QPointF(bars.left() + 1, bars.center().y()))
+    assert scope.line.text.startswith("layer1: -1 to") and "1 of 1,176" in scope.line.text
+    row = scope.units.rows[0]
+    _point(scope.units, QPoint(5, int(1.5 * scope.units._line())))
+    assert scope.line.text == row.said and "50.0 %" in row.said
+    assert histogram.low == -1.0
+
+
+@_only(GradientScope)
+def test_the_nearest_norm_is_read_and_comes_to_the_front(qtbot, scope):
+    scope.show_snapshot(_snapshot(80, shrink=0.01))
+    _drawn(qtbot, scope)
+    plot = scope.norms
+    y = np.log10(0.1 * 0.01**2)
+    _point(plot.viewport(), _at(plot, 80, y))
+    assert scope.line.text == f"layer1   step 80   gradient norm {0.1 * 0.01**2:.3g}"
+    assert plot.pointed == "layer1" and plot._near.isVisible()
+    assert plot._near.getData()[1][-1] == pytest.approx(y)
+    row = next(r for r in scope.updates.rows if r.name == "layer0")
+    _point(scope.updates, QPoint(5, int(1.5 * scope.updates._line())))
+    assert scope.line.text == row.said and "larger than is usual" in row.said
+
+
+@_only(WeightScope)
+def test_weights_over_time_stand_at_their_true_steps_and_are_read(qtbot, scope):
+    plot = scope.time
+    assert plot.extent() == (0, 40) and plot._labels["bottom"] == "step"
+    _point(plot.viewport(), _at(plot, 20, 0.99))
+    total = 48 * 49 / 2
+    share = 100 * (48 + 47 / 2 * 0) / total * (2 / 64) / (2 / 48)
+    assert scope.line.text.startswith("step 10   0.969 to 1   ") and f"{share:.1f} %" in scope.line.text
+    _point(plot.viewport(), _at(plot, 5, 0.0))
+    assert scope.line.text.startswith("step 0   ")
+    area = scope.picture.area()
+    side = area.height() / scope.picture.image.height()
+    _point(scope.picture, QPoint(int(area.left() + (4 + 0.5) * side), int(area.top() + 2.5 * side)))
+    value = scope.snapshot.filters["layer0"][2, 0, :, 1].mean()
+    assert scope.line.text == f"layer0   filter 1   row 2, column 0   {value:.4g}   mean of 2 input channels"
+
+
+def test_resampling_keeps_every_value():
+    shares = resampled([_histogram(), _histogram(-0.5, 0.2)], np.linspace(-1, 1, 65))
+    np.testing.assert_allclose(shares.sum(axis=1), 1)
+    assert shares[1, :15].sum() == 0 and shares[1, 40:].sum() == 0
+
+
+# --- all layers at once -------------------------------------------------------------------------------------------
+
+
+def test_vanishing_gradients_are_plain_to_see_and_a_click_selects_the_layer(qtbot):
+    scope = _with_nodes(GradientScope(), 8)
+    scope.show_snapshot(_snapshot(10, 8, shrink=0.05))
+    _shown(qtbot, scope, 1300, 420)
+    _drawn(qtbot, scope)
+    cells = {cell.name: cell for cell in scope.layers.cells}
+    assert list(cells) == list(scope.names) and cells["layer0"].word == "tiny" and not cells["layer4"].word
+    assert "layer0 is tiny" in scope.summary() and "they vanish" in scope.line.text
+    assert cells["layer0"].size == pytest.approx(cells["layer7"].size * 0.05**7)
+    qtbot.mouseClick(scope.layers, Qt.MouseButton.LeftButton, pos=scope.layers.area(3).center().toPoint())
+    _drawn(qtbot, scope)
+    assert scope.node() == "layer3" == scope.layers.node
+    qtbot.keyClick(scope.layers, Qt.Key.Key_Right)
+    assert scope.node() == "layer4"
+    scope.one_scale.setChecked(True)
+    _drawn(qtbot, scope)
+    assert scope.layers._ends(0) == scope.layers._ends(7)
+
+
+# --- colours ------------------------------------------------------------------------------------------------------
+
+
+@_only(ActivationScope)
+def test_the_range_is_of_the_layer_of_each_map_or_fixed_and_is_stated(qtbot, scope):
+    def colors():
+        pixel = scope.picture.image.pixelColor
+        return [pixel(6 * channel + 4, 3).getRgb()[:3] for channel in range(3)]  # the last value of each map
+
+    features = np.ones((1, 4, 5, 3), np.float32) * [0.1, 1.0, 10.0]
+    features[0, 0, 0] = 0
+    scope.show_snapshot(_snapshot(60, features={"layer0": features}))
+    _drawn(qtbot, scope)
+    bright = tuple(table("viridis")[255][:3])
+    assert colors()[2] == bright != colors()[0] and scope.range.key.text.startswith("0 to 10: dark 0")
+    scope.range.setCurrentIndex(RangeChoice.MAP)
+    scope.range.activated.emit(RangeChoice.MAP)
+    _drawn(qtbot, scope)
+    assert colors() == [bright] * 3 and "each map its own" in scope.range.key.text
+    scope.range.setCurrentIndex(RangeChoice.FIXED)
+    scope.range.activated.emit(RangeChoice.FIXED)
+    scope.range.limit.setValue(20)
+    _drawn(qtbot, scope)
+    assert scope.range.limit.isVisible() and scope.range.key.text.startswith("0 to 20, fixed")
+    assert colors()[2] == tuple(table("viridis")[127][:3])
+
+
+def test_signed_values_have_their_zero_in_the_middle_of_the_colours():
+    assert range_of(np.array([-0.5, 2.0])) == (-2.0, 2.0, True)
+    assert range_of(np.array([-3.0, -1.0])) == (-3.0, 3.0, True)
+    assert range_of(np.array([1.0, 2.0, np.inf])) == (0.0, 2.0, False)
 
 
 # --- every scope --------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import ClassVar
 from PySide6.QtCore import QBuffer, QIODevice, QPoint, Qt, QTimer, Signal
 from PySide6.QtGui import QPainter, QPixmap
 from PySide6.QtSvg import QSvgGenerator
-from PySide6.QtWidgets import QBoxLayout, QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxLayout, QWidget
 
 from nnvis.errors import NnvisError
 from nnvis.runs.files import write_bytes
@@ -21,8 +21,6 @@ from ui.theme import look
 
 #: Milliseconds between two drawings.
 INTERVAL = 100
-#: Width that the reading line needs beside the controls; below them where there is less.
-_LINE = 280
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Scope(QWidget):
         super().__init__(parent)
         self.setAccessibleName(self.title)
         self.setAccessibleDescription(self.empty)
-        self.setMinimumSize(200, 120)
+        self.setMinimumSize(280, 120)
         self.names: tuple[str, ...] = ()
         self.kinds: Mapping[str, str] = {}
         self.families: Mapping[str, str] = {}
@@ -75,13 +73,10 @@ class Scope(QWidget):
         self.column = QVBoxLayout(self.body)
         self.column.setContentsMargins(8, 4, 8, 4)
         self.column.setSpacing(4)
-        self.bar, self.line = Bar(), ReadingLine()
+        self.line = ReadingLine()
+        self.bar = Bar(self.line)
         self.readers: list[Reader] = []
-        self._head = QBoxLayout(QBoxLayout.Direction.LeftToRight)
-        self._head.setSpacing(4)
-        self._head.addWidget(self.bar)
-        self._head.addWidget(self.line, 1)
-        self.column.addLayout(self._head)
+        self.column.addWidget(self.bar)
         self._timer = QTimer(self, interval=INTERVAL, singleShot=True)
         self._timer.timeout.connect(self._draw_if_visible)
         self._stale = False
@@ -102,18 +97,6 @@ class Scope(QWidget):
         """Say in the line what lies under the pointer."""
         self.readers.append(Reader(widget, value_at, self.line))
         return self.readers[-1]
-
-    def resizeEvent(self, event) -> None:
-        super().resizeEvent(event)
-        self._arrange_head()
-
-    def _arrange_head(self) -> None:
-        """The line stands beside the controls, or below them in a narrow scope."""
-        ways = QBoxLayout.Direction
-        wide = self.bar.one_row() + _LINE * look().scale <= self.width()
-        self._head.setDirection(ways.LeftToRight if wide else ways.TopToBottom)
-        self._head.setSpacing(12 if wide else 2)
-        self.bar.set_one_row(wide)
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -164,7 +147,6 @@ class Scope(QWidget):
 
     def repaint_all(self) -> None:
         """The theme has changed."""
-        self.line.updateGeometry()
         self.redraw()
 
     def _draw_if_visible(self) -> None:
@@ -174,7 +156,6 @@ class Scope(QWidget):
         self._stack.setCurrentIndex(int(self.has_data))
         if self.has_data:
             self.draw()
-            self._arrange_head()
             self.line.say_at_rest(self.at_rest())
             for reader in self.readers:
                 reader.refresh()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from PySide6.QtCore import QRect, QSize
+from PySide6.QtCore import QEvent, QObject, QRect, QSize, QTimer
 from PySide6.QtGui import QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QToolButton, QWidget
-from superqt import QFlowLayout
 
 from ui.theme import SMALL, look
 
-#: Pixels between panes, and height of controls at font scale 1.
-_GAP, _TALL = 12, 26
+#: Pixels between panes, between controls, and between rows of controls; height of controls at font scale 1.
+_GAP, _CONTROL_GAP, _ROW_GAP, _TALL = 12, 6, 4, 26
+#: Width that the reading line needs beside the controls; below them where there is less.
+_LINE = 260
 
 
 @dataclass(eq=False)
@@ -114,7 +115,6 @@ class Panes(QWidget):
             pane.widget.setVisible(pane in self.shown)
             pane.chip.setChecked(pane in self.shown)
             pane.chip.setVisible(pane.available and sum(p.available for p in self.panes) > 1)
-            pane.chip.setStyleSheet(f"padding: 2px 8px; font-size: {round(SMALL * look().scale)}px")
         self._place()
 
     def _fitting(self, room: int, side: str) -> list[Pane]:
@@ -146,45 +146,77 @@ class Panes(QWidget):
 
 
 class Bar(QWidget):
-    """Controls in a row; in more rows where it is narrow."""
+    """Controls in rows, as many as the width needs, and the reading line in what is left of the last one.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    line : QWidget
+    """
+
+    def __init__(self, line: QWidget) -> None:
         super().__init__()
-        self._flow = QFlowLayout(self)
-        self._flow.setContentsMargins(0, 0, 0, 0)
-        self._flow.setHorizontalSpacing(6)
-        self._flow.setVerticalSpacing(4)
-        policy = QSizePolicy(QSizePolicy.Policy.Preferred, QSizePolicy.Policy.Fixed)
+        self.line, self.controls = line, []
+        line.setParent(self)
+        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
         look().changed.connect(self.dress)
+        self.dress()
 
     def add(self, *widgets: QWidget) -> None:
         """Append controls."""
         for widget in widgets:
-            self._flow.addWidget(widget)
-        self.dress()
+            widget.setParent(self)
+            widget.installEventFilter(self)
+            self.controls.append(widget)
+        self.updateGeometry()
 
     def dress(self) -> None:
-        """Controls of one height stand on one line."""
-        for place in range(self._flow.count()):
-            self._flow.itemAt(place).widget().setFixedHeight(round(_TALL * look().scale))
+        """Small controls of one height."""
+        self.setStyleSheet(f"* {{ font-size: {round(SMALL * look().scale)}px; }} QToolButton {{ padding: 2px 8px; }}")
+        self.updateGeometry()
 
-    def set_one_row(self, on: bool) -> None:
-        """Whether all controls stand side by side, whatever else wants room."""
-        self.setMinimumWidth(self.one_row() if on else 0)
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Arrange anew when a control comes, goes, or wants another size."""
+        kinds = QEvent.Type
+        if event.type() in (kinds.ShowToParent, kinds.HideToParent, kinds.LayoutRequest, kinds.StyleChange):
+            self.updateGeometry()
+            QTimer.singleShot(0, self, self.arrange)
+        return False
 
-    def one_row(self) -> int:
-        """Width that holds all controls side by side."""
-        items = [self._flow.itemAt(i) for i in range(self._flow.count())]
-        widths = [item.sizeHint().width() for item in items if not item.widget().isHidden()]
-        return sum(widths) + 6 * len(widths)
+    def _places(self, width: int) -> tuple[list[tuple[QWidget, QRect]], QRect]:
+        """Where controls and the line lie in a bar of some width."""
+        tall, x, y, found = round(_TALL * look().scale), 0, 0, []
+        for widget in self.controls:
+            if not widget.isHidden():
+                need = min(width, max(widget.minimumWidth(), min(widget.maximumWidth(), widget.sizeHint().width())))
+                if x and x + need > width:
+                    x, y = 0, y + tall + _ROW_GAP
+                found.append((widget, QRect(x, y, need, tall)))
+                x += need + _CONTROL_GAP
+        if x and x + _LINE * look().scale > width:
+            return found, QRect(0, y + tall + _ROW_GAP // 2, width, self.line.sizeHint().height())
+        x += _CONTROL_GAP if x else 0
+        return found, QRect(x, y, width - x, tall)
+
+    def arrange(self) -> None:
+        """Place controls and line."""
+        found, line = self._places(self.width())
+        for widget, area in found:
+            widget.setGeometry(area)
+        self.line.setGeometry(line)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self.arrange()
 
     def sizeHint(self) -> QSize:
-        return QSize(self.one_row(), self.heightForWidth(max(self.width(), 1)))
+        return QSize(200, self.heightForWidth(max(self.width(), 200)))
+
+    def minimumSizeHint(self) -> QSize:
+        return QSize(120, 0)
 
     def hasHeightForWidth(self) -> bool:
         return True
 
     def heightForWidth(self, width: int) -> int:
-        return self._flow.heightForWidth(width)
+        return self._places(width)[1].bottom() + 1

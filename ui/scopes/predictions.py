@@ -9,9 +9,10 @@ from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent
 from PySide6.QtWidgets import QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ui.canvas.pictures import image, table
+from ui.scopes.bars import Bars, Row
 from ui.scopes.base import Scope
 from ui.scopes.pad import DrawingPad
-from ui.scopes.plots import COLORS, Bars, Plot
+from ui.scopes.plots import COLORS, Plot
 from ui.session.messages import Prediction, Snapshot
 from ui.theme import SMALL, look
 
@@ -60,7 +61,7 @@ class PredictionScope(Scope):
             return
         best = int(prediction.probabilities.argmax())
         self.answer.show_rows([
-            (_class(prediction.class_names, k), float(p), f"{100 * p:.0f} %", "good" if k == best else "muted")
+            Row(_class(prediction.class_names, k), float(p), f"{100 * p:.0f} %", "good" if k == best else "muted")
             for k, p in enumerate(prediction.probabilities.ravel())
         ])  # fmt: skip
 
