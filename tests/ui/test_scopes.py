@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QObject, QPoint, QPointF, Qt, Signal
 from PySide6.QtGui import QMouseEvent
 from PySide6.QtWidgets import QApplication, QFileDialog
 
+import nnvis as nv
+from nnvis.options import TrainOptions
 from ui.app import make_application
 from ui.canvas.pictures import table
+from ui.history import Document
+from ui.scopes import ALL_SCOPES
 from ui.scopes.activations import ActivationScope
-from ui.scopes.base import Scope
+from ui.scopes.base import Scope, Wants
+from ui.scopes.examples import ExampleChoice, parsed
 from ui.scopes.gradients import GradientScope
 from ui.scopes.heat import resampled
 from ui.scopes.loss import LossScope
 from ui.scopes.picture import RangeChoice, range_of
-from ui.scopes.runs import Run, smoothed
+from ui.scopes.plots import Plot
+from ui.scopes.predictions import PredictionScope
+from ui.scopes.runs import MOST_DRAWN, Run, smoothed, thinned
 from ui.scopes.weights import WeightScope
-from ui.session.messages import Curves, Histogram, NodeStatistics, Snapshot
+from ui.session import looking
+from ui.session.looking import Looker
+from ui.session.messages import Curves, Histogram, NodeStatistics, Prediction, Snapshot
+from ui.theme import look
+from ui.window.scope_wiring import ScopeWiring
 
 
 @pytest.fixture(autouse=True)
@@ -355,6 +366,186 @@ def test_signed_values_have_their_zero_in_the_middle_of_the_colours():
     assert range_of(np.array([1.0, 2.0, np.inf])) == (0.0, 2.0, False)
 
 
+# --- examples and the confusion matrix ----------------------------------------------------------------------------
+
+
+def _classified(step=10, images=4, **more):
+    rng = np.random.default_rng(1)
+    found = np.eye(3)[[0, 1, 2, 1]] * 0.7 + 0.1
+    counts = np.array([[50, 0, 0], [4, 40, 6], [0, 0, 20]])
+    cells = {(1, 2): rng.integers(0, 256, (6, 8, 8, 1)).astype(np.uint8)}
+    given = {
+        "images": rng.integers(0, 256, (images, 8, 8, 1)).astype(np.uint8), "labels": np.array([0, 1, 2, 2]),
+        "class_names": ("ant", "bee", "cat"), "probabilities": found, "confusion": counts,
+        "confusion_examples": cells, "examples": (5, 6, 7, 900), "held_out": 1000, "of_class": (3, 1, 8),
+        "wrong": (7, 11), **more}  # fmt: skip
+    return _snapshot(step, **given)
+
+
+@pytest.fixture
+def predictions(qtbot):
+    made = PredictionScope()
+    made.show_snapshot(_classified())
+    _shown(qtbot, made, 1300, 420)
+    _drawn(qtbot, made)
+    return made
+
+
+def _choose(choice, way):
+    choice.setCurrentIndex(way)
+    choice.activated.emit(way)
+
+
+def test_examples_are_chosen_by_class_wrong_at_random_or_by_number(qtbot, predictions):
+    asked, said = [], []
+    predictions.wants.connect(asked.append)
+    predictions.failed.connect(said.append)
+    choice = predictions.choice
+    _choose(choice, ExampleChoice.CLASSES)
+    _choose(choice, ExampleChoice.WRONG)
+    assert choice.again.isVisible()
+    _choose(choice, ExampleChoice.RANDOM)
+    _choose(choice, ExampleChoice.TYPED)
+    assert choice.numbers.isVisible() and not choice.again.isVisible()
+    qtbot.keyClicks(choice.numbers, "3, 17 40-42")
+    qtbot.keyClick(choice.numbers, Qt.Key.Key_Return)
+    _choose(choice, ExampleChoice.FIRST)
+    assert [w.examples for w in asked[:2]] == [(3, 1, 8), (7, 11)]
+    assert len(set(asked[2].examples)) == 8 and max(asked[2].examples) < 1000
+    assert [w.examples for w in asked[3:]] == [(3, 17, 40, 41, 42), ()]
+    assert not said
+    predictions.show_snapshot(_classified(wrong=()))
+    _choose(choice, ExampleChoice.WRONG)
+    assert len(asked) == 5 and "guessed wrongly" in said[0]
+
+
+@pytest.mark.parametrize(("text", "words"), [("", "Type"), ("x", "'x'"), ("3-", ""), ("1000", "0 to 999"),
+                                             ("9-3", "9-3"), ("0-99", "At most")])  # fmt: skip
+def test_numbers_that_cannot_be_shown_give_one_sentence(text, words):
+    if not words:
+        assert parsed(text, 1000) == (3,)
+        return
+    with pytest.raises(ValueError, match=words):
+        parsed(text, 1000)
+
+
+def test_a_choice_of_examples_holds_in_all_scopes(qtbot):
+    class Told(QObject):
+        curves, snapshot, prediction = Signal(object), Signal(object), Signal(object)
+
+        def __init__(self):
+            super().__init__()
+            self.looks, self.chosen = [], []
+            self.predict, self.choose_examples = self.looks.append, self.chosen.append
+
+        def look_at(self, nodes, filters):
+            self.looks.append((nodes, filters))
+
+    session, scopes = Told(), [ActivationScope(), PredictionScope()]
+    for scope in scopes:
+        qtbot.addWidget(scope)
+    wiring = ScopeWiring(Document(), session, scopes)
+    session.snapshot.emit(_classified())
+    scopes[0].wants.emit(Wants(nodes=frozenset({"layer0"})))
+    _choose(scopes[1].choice, ExampleChoice.CLASSES)
+    assert session.chosen == [(3, 1, 8)]
+    assert scopes[0].examples.currentIndex() == ExampleChoice.CLASSES
+    assert session.looks[-1][0] == {"layer0"}, "choosing examples must not take back the wish for feature maps"
+    assert wiring is not None
+
+
+def test_examples_probabilities_and_cells_are_read(qtbot, predictions):
+    _point(predictions.examples, predictions.examples._bar(3, 0).center())
+    assert predictions.line.text == "example 900, truly cat   bee: probability 80.00 %"
+    matrix = predictions.confusion
+    _, left, top, side = matrix.geometry_of_cells()
+    at = QPointF(left + 2.5 * side, top + 1.5 * side)
+    _point(matrix, at)
+    assert predictions.line.text == "truly bee, guessed cat   6 of 50, 12.0 %"
+    predictions.show_prediction(Prediction(0, np.array([0.25, 0.5, 0.25]), ("ant", "bee", "cat")))
+    _point(predictions.answer, QPoint(5, int(2.5 * predictions.answer._line())))
+    assert predictions.line.text == "your drawing   bee: probability 50.00 %"
+    assert "91.7 % of 120 of the 1,000 held-out examples" in predictions.summary()
+    assert "bee is taken for cat" in predictions.confusion.accessibleDescription()
+
+
+def test_a_cell_opens_its_examples_beside_the_matrix(qtbot, predictions):
+    matrix = predictions.confusion
+    _, left, top, side = matrix.geometry_of_cells()
+    before = matrix.isVisible()
+    qtbot.mouseClick(matrix, Qt.MouseButton.LeftButton, pos=QPointF(left + 2.5 * side, top + 1.5 * side).toPoint())
+    assert matrix.cell == (1, 2) and before and matrix.isVisible() and predictions.cell.isVisible()
+    assert not matrix.geometry().intersects(predictions.cell.geometry())
+    areas = predictions.cell.areas(6)
+    assert areas[0].width() > 36 and all(predictions.cell.rect().contains(a.toAlignedRect()) for a in areas)
+    qtbot.keyClick(matrix, Qt.Key.Key_Left)
+    assert matrix.cell == (1, 1)
+    matrix.choose(None)
+    assert not predictions.cell.isVisible()
+
+
+def test_the_boundary_is_read_by_coordinates_and_probability(qtbot):
+    scope = PredictionScope()
+    field = np.zeros((64, 64, 2))
+    field[..., 1] = np.linspace(0, 1, 64)[None]
+    field[..., 0] = 1 - field[..., 1]
+    points = {(0, 0): np.array([[0.5, 0.5]]), (1, 0): np.array([[1.5, 1.0], [1.6, 1.2]])}
+    scope.show_snapshot(_classified(images=4, class_names=("left", "right"), confusion=None, boundary=field,
+                                    extent=(0.0, 0.0, 2.0, 2.0), confusion_examples=points))  # fmt: skip
+    _shown(qtbot, scope, 1300, 420)
+    _drawn(qtbot, scope)
+    _point(scope.plane.viewport(), _at(scope.plane, 1.9, 1.0))
+    assert scope.line.text.startswith("x 1.9, y 1") and "class right: probability 9" in scope.line.text
+    assert len(scope.plane._points.points()) == 3
+
+
+def _looker(monkeypatch, seconds_for_one):
+    """A looker for which time passes only where examples are classified."""
+    clock = [0.0]
+    monkeypatch.setattr(looking.time, "perf_counter", lambda: clock[0])
+    made = Looker()
+
+    def probabilities(net, options, data, images):
+        clock[0] += seconds_for_one * len(images)
+        return np.full((len(images), 2), 0.5)
+
+    monkeypatch.setattr(made, "_probabilities", probabilities)
+    data = nv.data.load("moons", samples=4000)
+    net = nv.Network(nv.Sequential([nv.Linear(2)], input_shape=(2,)))
+    options = TrainOptions(1, 32, nv.SGD(lr=0.1))
+    return clock, lambda: made.look(net, options, data, "run 1", 1)[0], made
+
+
+def test_the_confusion_matrix_grows_with_what_the_network_can_do_in_its_time(monkeypatch):
+    _, look_once, _ = _looker(monkeypatch, 1e-7)
+    counts = [int(look_once().confusion.sum()) for _ in range(9)]
+    assert counts == sorted(counts) and counts[0] == 64 and counts[-1] > 512
+    assert look_once().held_out == counts[-1]
+
+
+def test_looking_at_a_slow_network_stays_within_its_share_of_the_time(monkeypatch):
+    clock, look_once, looker = _looker(monkeypatch, 0.01)
+    for _ in range(6):
+        looker._boundary = lambda *a: (None, None)
+        start = clock[0]
+        counts = look_once().confusion.sum()
+        cost = clock[0] - start
+        assert looker._next - clock[0] >= cost / 0.05 * 0.999
+    assert counts == looking.FEWEST
+
+
+def test_wrong_examples_and_first_ones_of_each_class_are_offered(monkeypatch):
+    _, look_once, looker = _looker(monkeypatch, 1e-7)
+    found = look_once()
+    held = nv.data.load("moons", samples=4000).test
+    assert found.held_out == len(held)
+    assert [int(held.labels[i]) for i in found.of_class] == [0, 1]
+    assert found.wrong and all(held.labels[i] == 1 for i in found.wrong), "this network always says class 0"
+    assert found.examples == tuple(range(8))
+    looker.examples = (9, 3, 10**6)
+    assert look_once().examples == (9, 3)
+
+
 # --- every scope --------------------------------------------------------------------------------------------------
 
 
@@ -365,3 +556,94 @@ def test_a_plot_that_cannot_be_saved_is_said_and_stays(qtbot, loss, monkeypatch,
         loss._choose_and_save("png")
     assert "x.png" in said.args[0] or "no" in said.args[0]
     assert loss._stack.currentIndex() == 1
+
+
+def _filled(kind):
+    made = _with_nodes(kind())
+    made.add_curves(_curves("run 1"))
+    for step in (0, 10):
+        made.show_snapshot(_classified(step))
+    return made
+
+
+@pytest.mark.parametrize("kind", ALL_SCOPES, ids=lambda k: k.name)
+def test_an_empty_scope_says_what_will_appear_and_a_full_one_what_is_seen(qtbot, kind):
+    empty = _shown(qtbot, kind())
+    _drawn(qtbot, empty)
+    assert empty._stack.currentIndex() == 0 and empty.accessibleDescription() == empty.empty == empty.summary()
+    made = _shown(qtbot, _filled(kind))
+    _drawn(qtbot, made)
+    assert made._stack.currentIndex() == 1
+    assert made.accessibleDescription() == made.summary() != made.empty
+    assert made.line.text
+
+
+@pytest.mark.parametrize("scale", [1.0, 1.4])
+@pytest.mark.parametrize(("width", "height"), [(800, 150), (365, 300), (1100, 260)])
+@pytest.mark.parametrize("kind", ALL_SCOPES, ids=lambda k: k.name)
+def test_nothing_is_cut_off_in_a_small_panel(qtbot, kind, width, height, scale):
+    look().set_scale(scale)
+    try:
+        made = _shown(qtbot, _filled(kind), width, height)
+        _drawn(qtbot, made)
+        qtbot.wait(20)
+        made.grab()
+        seen = [w for w in made.bar.controls if w.isVisible()]
+        for number, widget in enumerate(seen):
+            assert made.bar.rect().contains(widget.geometry()), widget
+            assert widget.width() >= min(widget.sizeHint().width(), widget.maximumWidth(), made.bar.width()), widget
+            assert not any(widget.geometry().intersects(other.geometry()) for other in [*seen[:number], made.line])
+        assert made.line.height() >= made.line.sizeHint().height() - 1
+        shown = [pane.widget for pane in made.panes.shown]
+        assert shown and all(made.panes.rect().contains(w.geometry()) for w in shown)
+        assert {pane.name for pane in made.panes.shown} == {p.name for p in made.panes.panes if p.chip.isChecked()}
+    finally:
+        look().set_scale(1.0)
+
+
+def test_chips_choose_what_is_seen_where_there_is_not_room_for_all(qtbot):
+    made = _shown(qtbot, _filled(GradientScope), 420, 180)
+    _drawn(qtbot, made)
+    assert [pane.name for pane in made.panes.shown] == ["norms", "updates"]
+    qtbot.mouseClick(made.panes["histogram"].chip, Qt.MouseButton.LeftButton)
+    assert "histogram" in [pane.name for pane in made.panes.shown]
+    for pane in made.panes.shown[:-1]:
+        made.panes.toggle(pane)
+    made.resize(1400, 300)
+    assert len(made.panes.shown) >= 2
+    for pane in made.panes.panes:
+        if pane in made.panes.shown:
+            made.panes.toggle(pane)
+    assert made.panes.shown
+
+
+@pytest.mark.parametrize("kind", ALL_SCOPES, ids=lambda k: k.name)
+def test_items_of_the_plots_are_used_again(qtbot, kind):
+    made = _shown(qtbot, _filled(kind), 1300, 420)
+    _drawn(qtbot, made)
+    before = [id(item) for plot in made.findChildren(Plot) for item in plot.scene().items()]
+    for step in (20, 30, 40):
+        made.show_snapshot(_classified(step))
+        made.add_curves(_curves("run 1", 100 + step, 10))
+        _drawn(qtbot, made)
+    after = [id(item) for plot in made.findChildren(Plot) for item in plot.scene().items()]
+    assert set(before) == set(after)
+
+
+def test_a_long_curve_is_drawn_by_few_points_and_keeps_its_peaks(qtbot, loss):
+    steps = np.arange(1.0, 50_001)
+    values = np.sin(steps / 5000)
+    values[30_000] = 7.0
+    x, y = thinned(steps, values)
+    assert len(x) == len(y) <= 1.1 * MOST_DRAWN and y.max() == 7.0 and (np.diff(x) >= 0).all()
+    near_x, near_y = thinned(steps, values, (29_990, 30_010))
+    np.testing.assert_array_equal(near_y, values[(steps >= near_x[0]) & (steps <= near_x[-1])])
+    loss.add_curves(Curves("run 9", steps, values, values, values))
+    _drawn(qtbot, loss)
+    assert len(loss._curves["run 9", "loss", "batches"].getData()[0]) <= 1.1 * MOST_DRAWN
+    loss.plots["loss"].getPlotItem().setXRange(29_990, 30_010)
+    _drawn(qtbot, loss)
+    assert len(loss._curves["run 9", "loss", "batches"].getData()[0]) < 30
+    qtbot.mouseDClick(loss.plots["loss"].viewport(), Qt.MouseButton.LeftButton)
+    _drawn(qtbot, loss)
+    assert len(loss._curves["run 9", "loss", "batches"].getData()[0]) > 1000

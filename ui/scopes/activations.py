@@ -7,11 +7,14 @@ from PySide6.QtCore import QPoint
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from ui.scopes.bars import Bars, Row, scrolled
+from ui.scopes.base import Wants
 from ui.scopes.choice import NodeScope
+from ui.scopes.examples import ExampleChoice
 from ui.scopes.histogram import HistogramPlot, Multiples
 from ui.scopes.panes import Pane
 from ui.scopes.picture import Picture, RangeChoice, Tiles
 from ui.scopes.reading import joined
+from ui.session.messages import Snapshot
 
 _MOST_MAPS = 16
 #: Share of idle units from which one speaks of trouble.
@@ -35,7 +38,9 @@ class ActivationScope(NodeScope):
             Pane("all layers", scrolled(self.layers), 250, 130, 3),
             Pane("idle units", scrolled(self.units), 170, 80, 1),
         )  # fmt: skip
-        self.bar.add(self.range, self.range.limit, self.range.key, self.one_scale)
+        self.examples = ExampleChoice()
+        self.bar.add(self.range, self.range.limit, self.range.key, self.examples, self.examples.numbers,
+                     self.examples.again, self.one_scale)  # fmt: skip
         self.reads(self.picture, self.value_at)
         self.reads(self.histogram.viewport(), self.histogram.value_at)
         self.reads(self.layers, self.layers.value_at)
@@ -44,8 +49,20 @@ class ActivationScope(NodeScope):
         self.units.chosen.connect(self.choose)
         self.range.activated.connect(self.redraw)
         self.picture.resized.connect(self.redraw)
+        self.examples.picked.connect(self._picked)
+        self.examples.failed.connect(self.failed)
         self.range.limit.valueChanged.connect(self.redraw)
         self.one_scale.toggled.connect(self.redraw)
+
+    def _picked(self, numbers: tuple[int, ...]) -> None:
+        self.wants.emit(Wants(examples=numbers, way=self.examples.currentIndex()))
+
+    def follow_examples(self, way: int, numbers: tuple[int, ...]) -> None:
+        self.examples.follow(way, numbers)
+
+    def show_snapshot(self, snapshot: Snapshot) -> None:
+        self.examples.snapshot = snapshot
+        super().show_snapshot(snapshot)
 
     def draw(self) -> None:
         node, snapshot = self.node(), self.snapshot
@@ -72,6 +89,7 @@ class ActivationScope(NodeScope):
         for control in (self.range, self.range.key):
             control.setVisible("maps" in seen)
         self.range.limit.setVisible("maps" in seen and self.range.currentIndex() == RangeChoice.FIXED)
+        self.examples.set_shown("maps" in seen)
         self.one_scale.setVisible("all layers" in seen)
 
     def _units(self) -> list[Row]:
@@ -98,7 +116,9 @@ class ActivationScope(NodeScope):
             self.snapshot.features[node].ndim, ("channel {across}", "row {row}", "column {column}")
         )
         said = [word.format(**place._asdict()) for word in words]
-        return joined(str(node), f"example {place.down}", ", ".join(said), f"{place.value:.4g}")
+        known = self.snapshot.examples
+        example = known[place.down] if place.down < len(known) else place.down
+        return joined(str(node), f"example {example}", ", ".join(said), f"{place.value:.4g}")
 
     def summary(self) -> str:
         if self.snapshot is None:

@@ -30,6 +30,8 @@ class Wants:
     nodes: frozenset[str] = frozenset()
     filters: frozenset[str] = frozenset()
     examples: tuple[int, ...] | None = None
+    #: How `examples` were chosen, for the other scopes' controls.
+    way: int = 0
 
 
 class Scope(QWidget):
@@ -57,7 +59,7 @@ class Scope(QWidget):
         super().__init__(parent)
         self.setAccessibleName(self.title)
         self.setAccessibleDescription(self.empty)
-        self.setMinimumSize(280, 120)
+        self.setMinimumSize(320, 120)
         self.names: tuple[str, ...] = ()
         self.kinds: Mapping[str, str] = {}
         self.families: Mapping[str, str] = {}
@@ -120,6 +122,9 @@ class Scope(QWidget):
         """What is selected on the canvas."""
         self.selection = names
         self.redraw()
+
+    def follow_examples(self, way: int, numbers: tuple[int, ...]) -> None:
+        """Another scope has chosen the examples."""
 
     def summary(self) -> str:
         """What is seen, in words."""

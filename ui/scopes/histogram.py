@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyqtgraph as pg
 from PySide6.QtCore import QPoint, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPolygonF, QResizeEvent
 from PySide6.QtWidgets import QWidget
 
 from ui.scopes.plots import Plot
@@ -202,7 +202,7 @@ class Multiples(QWidget):
         low, high = self._ends(number)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(look().color(role))
-        painter.drawRects(_rects(cell.histogram, bars, low, high))
+        painter.drawPolygon(_outline(cell.histogram, bars, low, high))
         painter.setBrush(Qt.BrushStyle.NoBrush)
         self._paint_size(painter, cell, area, ends, role)
 
@@ -224,13 +224,12 @@ def _word(histogram: Histogram, size: float, middle: float) -> str:
     return "tiny" if size * _FAR < middle else "huge" if size > middle * _FAR else ""
 
 
-def _rects(histogram: Histogram, area: QRectF, low: float, high: float) -> list[QRectF]:
+def _outline(histogram: Histogram, area: QRectF, low: float, high: float) -> QPolygonF:
     """Bars with heights as the square root of the counts: a spike at zero leaves the rest to be seen."""
     scale = area.width() / max(1e-30, high - low)
-    width = (histogram.high - histogram.low) / len(histogram.counts) * scale
+    width = max(2.0, (histogram.high - histogram.low) * scale)
     left = area.left() + (histogram.low - low) * scale
+    edges = np.repeat(np.linspace(left, left + width, len(histogram.counts) + 1), 2)
     heights = np.sqrt(histogram.counts / max(1, histogram.counts.max())) * area.height()
-    return [
-        QRectF(left + n * width, area.bottom() - height, max(1.0, width), height)
-        for n, height in enumerate(heights) if height > 0
-    ]  # fmt: skip
+    heights = np.concatenate([[0.0], np.repeat(heights, 2), [0.0]])
+    return pg.functions.arrayToQPolygonF(edges, area.bottom() - heights)

@@ -13,7 +13,7 @@ from ui.scopes.marks import Mark
 from ui.scopes.panes import Pane
 from ui.scopes.plots import Plot, pen
 from ui.scopes.reading import joined
-from ui.scopes.runs import MOST_POINTS, Run, smoothed
+from ui.scopes.runs import MOST_POINTS, Run, smoothed, thinned
 from ui.session.messages import Curves
 from ui.theme import look
 
@@ -58,6 +58,8 @@ class LossScope(Scope):
     def _connect(self) -> None:
         for plot in self.plots.values():
             self.reads(plot.viewport(), lambda at, p=plot: self._read(p, at)).left.connect(self._forget_cross)
+            plot.getPlotItem().getViewBox().sigRangeChangedManually.connect(lambda _: self.redraw())
+            plot.fitted.connect(self.redraw)
         self.smooth.valueChanged.connect(self.redraw)
         self.log.toggled.connect(self._set_log)
         self.legend.shown.connect(self.show_run)
@@ -156,13 +158,11 @@ class LossScope(Scope):
             item.setVisible(shown)
             self.plots[name].getPlotItem().getViewBox().updateAutoRange()
         if shown:
-            item.setData(x, y)
+            item.setData(*(thinned(x, y, self.plots["loss"].zoomed()) if kind == "batches" else (x, y)))
 
     def _dress(self, item: pg.PlotDataItem, number: int, name: str, kind: str) -> None:
         if kind == "batches":
             item.setPen(pen(number))
-            item.setDownsampling(auto=True, method="peak")
-            item.setClipToView(True)
             return
         item.setPen(pen(number, 1.5, 150))
         item.setSymbol("o")

@@ -84,6 +84,13 @@ class Panes(QWidget):
             pane.wanted, pane.turn = True, self._turn
         self.arrange()
 
+    def bring(self, *panes: Pane) -> None:
+        """Make sure that panes are seen, where there is room for them."""
+        for pane in panes:
+            self._turn += 1
+            pane.wanted, pane.turn = True, self._turn
+        self.arrange()
+
     def set_available(self, **by_name: bool) -> None:
         """Which panes have something to show."""
         changed = False
@@ -108,8 +115,9 @@ class Panes(QWidget):
     def arrange(self) -> None:
         """Choose what is shown, and place it."""
         across, along = self._fitting(self.width(), "width"), self._fitting(self.height(), "height")
-        # A tall narrow scope has its views one above the other, if that shows more of them.
-        self._vertical = len(along) > len(across)
+        # A tall narrow scope has its views one above the other, if that shows more of what matters.
+        ranked = sorted(self.panes, key=lambda p: -p.turn)
+        self._vertical = [p in along for p in ranked] > [p in across for p in ranked]
         self.shown = tuple(along if self._vertical else across)
         for pane in self.panes:
             pane.widget.setVisible(pane in self.shown)

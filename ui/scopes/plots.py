@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QPoint, QPointF, QRectF, Qt
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter
 
 from ui.scopes.marks import Mark, paint
@@ -43,6 +43,9 @@ class Plot(pg.PlotWidget):
 
     A double click shows all again, after zooming with the wheel or moving with the mouse.
     """
+
+    #: All is shown again.
+    fitted = Signal()
 
     def __init__(self, left: str, bottom: str, short: str = "", below: bool = False):
         #: Name of the left axis where it is too short for the full one; whether texts of marks stand below.
@@ -109,6 +112,11 @@ class Plot(pg.PlotWidget):
             self.cross = step
             self.viewport().update()
 
+    def zoomed(self) -> tuple[float, float] | None:
+        """Ends of the horizontal axis if the user has chosen them."""
+        view = self.getPlotItem().getViewBox()
+        return None if view.autoRangeEnabled()[0] else tuple(view.viewRange()[0])
+
     def place(self, at: QPoint) -> tuple[float, float] | None:
         """Coordinates at a point of the viewport, as drawn (logarithms on a logarithmic axis); None on the axes."""
         scene = self.mapToScene(at)
@@ -144,6 +152,7 @@ class Plot(pg.PlotWidget):
 
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.getPlotItem().enableAutoRange()
+        self.fitted.emit()
         event.accept()
 
 

@@ -10,8 +10,8 @@ from ui.session.messages import Curves
 
 #: Points kept of a run; beyond this every other old one is dropped.
 MOST_POINTS = 100_000
-#: Values whose weights are summed at once: the weight of the oldest must not vanish in rounding.
-_BLOCK = 32
+#: Points of a curve that are drawn: more than that many could not be told apart.
+MOST_DRAWN = 3000
 
 
 @dataclass(eq=False)
@@ -78,18 +78,36 @@ def smoothed(values: np.ndarray, amount: float) -> np.ndarray:
     finite = np.isfinite(values)
     if amount <= 0 or not finite.any():
         return values
-    means = _faded(values[finite], amount) / (1 - amount ** np.arange(1.0, finite.sum() + 1))
+    means = _faded(values[finite], amount)
+    start = means[: int(-40 / np.log(amount)) + 1]  # later on, what is missing before the first value is nothing
+    start /= 1 - amount ** np.arange(1.0, len(start) + 1)
     return np.concatenate([[np.nan], means])[np.cumsum(finite)]
 
 
 def _faded(values: np.ndarray, amount: float) -> np.ndarray:
     """Sums ``s[i] = amount * s[i - 1] + (1 - amount) * values[i]``, a block at a time."""
-    powers = amount ** np.arange(_BLOCK)
-    padded = np.zeros(-(-len(values) // _BLOCK) * _BLOCK)
+    size = int(max(8, min(512, -138 / np.log(amount))))  # powers stay far from the smallest number there is
+    powers = amount ** np.arange(size)
+    padded = np.zeros(-(-len(values) // size) * size)
     padded[: len(values)] = values
-    blocks = np.cumsum(padded.reshape(-1, _BLOCK) / powers, axis=1) * powers * (1 - amount)
+    blocks = np.cumsum(padded.reshape(-1, size) / powers, axis=1) * powers * (1 - amount)
     carry = 0.0
     for block in blocks:
         block += carry * powers * amount
         carry = block[-1]
     return blocks.reshape(-1)[: len(values)]
+
+
+def thinned(x: np.ndarray, y: np.ndarray, ends: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """A curve within `ends` by few points: of many neighbours the smallest and the largest, so that peaks stay."""
+    if ends is not None:
+        left, right = np.searchsorted(x, ends)
+        x, y = x[max(0, left - 1) : right + 1], y[max(0, left - 1) : right + 1]
+    group = 2 * len(x) // MOST_DRAWN
+    if group < 2:
+        return x, y
+    whole = len(x) // group * group
+    parts = y[:whole].reshape(-1, group)
+    pairs = np.stack([np.fmin.reduce(parts, axis=1), np.fmax.reduce(parts, axis=1)], axis=1).reshape(-1)
+    places = np.stack([x[:whole:group], x[group // 2 : whole : group]], axis=1).reshape(-1)
+    return np.concatenate([places, x[whole:]]), np.concatenate([pairs, y[whole:]])
