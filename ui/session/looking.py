@@ -19,7 +19,8 @@ from ui.session.messages import Snapshot
 SHARE, SHORTEST = 0.05, 0.25
 #: Examples of the probe batch and of the pictures.
 PROBE, SHOWN = 32, 8
-#: Seconds of a look that the confusion matrix may take; examples that it is made of at first and at the least.
+#: Seconds of a look that the confusion matrix may take in any case, and a third of it where looks take longer;
+#: examples that it is made of at first and at the least.
 CONFUSION, FIRST, FEWEST = 0.02, 64, 16
 _GRID = 64
 #: Pictures, or points, of a cell of the confusion matrix; examples that are offered to choose from.
@@ -37,15 +38,20 @@ class Looker:
         #: Snapshots that the app has not shown yet.
         self.unseen = 0
         self._next = 0.0
-        self._measured = 0.0
+        self._cost = self._measured = 0.0
+        self._shown: tuple = ()
         self._probe: Probe | None = None
         self._count = FIRST
         self._of_class: tuple[Dataset | None, tuple[int, ...]] = (None, ())
 
     @property
     def due(self) -> bool:
-        """Whether it is time for another look, and the app has shown the last one."""
-        return time.perf_counter() >= self._next and self.unseen <= 0
+        """Whether it is time for another look or something else is asked for, and the app has shown the last one."""
+        return (time.perf_counter() >= self._next or self._wanted != self._shown) and self.unseen <= 0
+
+    @property
+    def _wanted(self) -> tuple:
+        return self.nodes, self.filters, self.examples
 
     def before_step(self, training: Training) -> None:
         """The next step is the one whose update is measured."""
@@ -64,7 +70,7 @@ class Looker:
     def _probe_of(self, net: Network, options: TrainOptions) -> Probe:
         if self._probe is None or self._probe.net is not net or self._probe.loss != options.loss:
             self._probe = Probe(net, options.loss)
-            self._count = FIRST  # another network may be a thousand times slower
+            self._count, self._cost = FIRST, 0.0  # another network may be a thousand times slower
         return self._probe
 
     # --- a snapshot ---------------------------------------------------------------------------------------
@@ -73,13 +79,13 @@ class Looker:
         self, net: Network, options: TrainOptions, data: Dataset, run: str, step: int
     ) -> tuple[Snapshot, Statistics]:
         """A snapshot, and the statistics of all parameters."""
-        start = time.perf_counter()
+        start, self._shown = time.perf_counter(), self._wanted
         with np.errstate(all="ignore"):  # a network that diverges is looked at, too
             made = self._look(net, options, data, run, step), _parameter_statistics(net)
         end = time.perf_counter()
-        cost, self._measured = end - start + self._measured, 0.0
+        self._cost, self._measured = end - start + self._measured, 0.0
         # However large the network: looks of a second are twenty seconds apart.
-        self._next = end + max(cost / SHARE, SHORTEST)
+        self._next = end + max(self._cost / SHARE, SHORTEST)
         self.unseen += 1
         return made
 
@@ -106,10 +112,10 @@ class Looker:
         """Probabilities for the confusion matrix; the next one is made of more or fewer examples, as time allows."""
         start = time.perf_counter()
         found = self._probabilities(net, options, data, part.images)
-        took = time.perf_counter() - start
-        if len(part) >= self._count and took < CONFUSION / 3 and self._count < most:
+        took, allowed = time.perf_counter() - start, max(CONFUSION, self._cost / 3)
+        if len(part) >= self._count and took < allowed / 3 and self._count < most:
             self._count *= 2
-        elif took > 1.5 * CONFUSION:  # not at once above the limit: the matrix is not to jump to and fro
+        elif took > 1.5 * allowed:  # not at once above the limit: the matrix is not to jump to and fro
             self._count = max(FEWEST, self._count // 2)
         return found
 
