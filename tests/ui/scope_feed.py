@@ -33,6 +33,8 @@ def point(widget, at) -> None:
 
 
 def at(plot, x, y) -> QPoint:
+    """Where coordinates lie, once the axes fit the values."""
+    plot.getPlotItem().getViewBox().updateAutoRange()
     return plot.pixel(x, y).toPoint()
 
 

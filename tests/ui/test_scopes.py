@@ -63,6 +63,15 @@ def test_nothing_is_cut_off_in_a_small_panel(qtbot, kind, width, height, scale):
         drawn(qtbot, made)
         qtbot.wait(20)
         made.grab()
+        for plot in (p for p in made.findChildren(Plot) if p.isVisible()):
+            for side in ("left", "bottom"):
+                axis = plot.getAxis(side)
+                assert plot._labels[side] in plot.getAxis("bottom").labelText or axis.labelText in (
+                    plot._labels[side], plot.short)  # fmt: skip
+                name = axis.label.mapRectToScene(axis.label.boundingRect().adjusted(4, 4, -4, -4))  # it has a margin
+                assert not axis.labelText or plot.sceneRect().contains(name), (plot.accessibleName(), side)
+        assert made.body.rect().contains(made.bar.geometry()) and not made.bar.geometry().intersects(
+            made.panes.geometry())  # fmt: skip
         seen = [w for w in made.bar.controls if w.isVisible()]
         for number, widget in enumerate(seen):
             assert made.bar.rect().contains(widget.geometry()), widget

@@ -78,8 +78,8 @@ class Confusion(QWidget):
         counts = self.snapshot.confusion if self.snapshot else None
         classes = 1 if counts is None else len(counts)
         metrics, names = QFontMetrics(look().font(SMALL)), self.snapshot.class_names if self.snapshot else ()
-        longest = max([metrics.horizontalAdvance(n) for n in names], default=10)
-        left = min(longest + 8, max(24, self.width() // 4)) + metrics.height()
+        longest = max([metrics.horizontalAdvance(f"{k} {n}") for k, n in enumerate(names)], default=10)
+        left = min(longest + 8, max(24, self.width() // 3)) + metrics.height()
         top = 2 * metrics.height() + 4
         side = max(2.0, min((self.width() - left - 2) / classes, (self.height() - top - 2) / classes))
         return classes, left, top, side
@@ -139,13 +139,15 @@ class Confusion(QWidget):
         painter.drawText(QRectF(0, 0, max(wide, 40), line), Qt.AlignmentFlag.AlignRight, "true")
         painter.restore()
         stride = max(1, int(np.ceil(line * 0.9 / side)))  # of many classes, every so-many-th is named
+        names, room = [class_name(self.snapshot.class_names, n) for n in range(classes)], side * stride
+        # Columns too narrow for names bear numbers, which stand before the names of the rows then.
+        numbered = any(metrics.horizontalAdvance(names[n]) > room for n in range(0, classes, stride))
         for number in range(0, classes, stride):
-            name = class_name(self.snapshot.class_names, number)
+            name = f"{number} {names[number]}" if numbered and names[number] != str(number) else names[number]
             short = metrics.elidedText(name, Qt.TextElideMode.ElideRight, left - line - 4)
             painter.drawText(QRectF(line, top + number * side, left - line - 4, side), middle, short)
-            room = side * stride
-            short = metrics.elidedText(name, Qt.TextElideMode.ElideRight, int(max(room, 8)))
-            painter.drawText(QRectF(left + number * side + (side - room) / 2, line, room, line), middle, short)
+            place = QRectF(left + number * side + (side - room) / 2, line, room, line)
+            painter.drawText(place, middle, str(number) if numbered else names[number])
 
     def _paint_cell(self, painter: QPainter, cell: Cell, share: float, count: int) -> None:
         _, left, top, side = self.geometry_of_cells()

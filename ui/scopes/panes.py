@@ -165,9 +165,7 @@ class Bar(QWidget):
         super().__init__()
         self.line, self.controls = line, []
         line.setParent(self)
-        policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        policy.setHeightForWidth(True)
-        self.setSizePolicy(policy)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         look().changed.connect(self.dress)
         self.dress()
 
@@ -177,18 +175,17 @@ class Bar(QWidget):
             widget.setParent(self)
             widget.installEventFilter(self)
             self.controls.append(widget)
-        self.updateGeometry()
+        self.arrange()
 
     def dress(self) -> None:
         """Small controls of one height."""
         self.setStyleSheet(f"* {{ font-size: {round(SMALL * look().scale)}px; }} QToolButton {{ padding: 2px 8px; }}")
-        self.updateGeometry()
+        QTimer.singleShot(0, self, self.arrange)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Arrange anew when a control comes, goes, or wants another size."""
         kinds = QEvent.Type
         if event.type() in (kinds.ShowToParent, kinds.HideToParent, kinds.LayoutRequest, kinds.StyleChange):
-            self.updateGeometry()
             QTimer.singleShot(0, self, self.arrange)
         return False
 
@@ -213,18 +210,12 @@ class Bar(QWidget):
         for widget, area in found:
             widget.setGeometry(area)
         self.line.setGeometry(line)
+        # Not by Qt's height for width, which is remembered while controls come and go.
+        if self.height() != line.bottom() + 1:
+            self.setFixedHeight(line.bottom() + 1)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         self.arrange()
 
-    def sizeHint(self) -> QSize:
-        return QSize(200, self.heightForWidth(max(self.width(), 200)))
-
     def minimumSizeHint(self) -> QSize:
         return QSize(120, 0)
-
-    def hasHeightForWidth(self) -> bool:
-        return True
-
-    def heightForWidth(self, width: int) -> int:
-        return self._places(width)[1].bottom() + 1

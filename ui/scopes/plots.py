@@ -68,37 +68,34 @@ class Plot(pg.PlotWidget):
         """Take over the colours and fonts of the theme."""
         self.setBackground(look().theme.panel)
         muted, size = look().theme.muted, round(SMALL * look().scale)
-        for side, text in self._labels.items():
+        for side in self._labels:
             axis = self.getAxis(side)
             axis.setPen(look().theme.border)
             axis.enableAutoSIPrefix(False)
             axis.setTextPen(muted)
             axis.setTickFont(look().font(SMALL))
             axis.setStyle(tickTextOffset=4, tickLength=-3)
-            axis.setLabel(self._fitting(side, text), color=muted, **{"font-size": f"{size}px"})
+            axis.setLabel(axis.labelText, color=muted)
         self.getAxis("bottom").setHeight(round(2.9 * size))
+        self._name_axes()
         self.showGrid(x=False, y=True, alpha=0.12)
 
-    def _fitting(self, side: str, text: str) -> str:
-        """The name of an axis, or its short form."""
-        if side == "bottom":
-            return text
-        room = self.height() - 3 * SMALL * look().scale
-        return text if QFontMetrics(look().font(SMALL)).horizontalAdvance(text) <= room else self.short
+    def _name_axes(self) -> None:
+        """Name the axes, shortly where there is little room; a very low plot has both names below."""
+        size = round(SMALL * look().scale)
+        metrics, room = QFontMetrics(look().font(SMALL)), self.height() - round(3.6 * size)
+        left, bottom = self._labels["left"], self._labels["bottom"]
+        fitting = next((text for text in (left, self.short) if metrics.horizontalAdvance(text) <= room), "")
+        for side, text in (("left", fitting), ("bottom", bottom if fitting else f"{left} over {bottom}")):
+            axis = self.getAxis(side)
+            if axis.labelText != text or axis.labelStyle.get("font-size") != f"{size}px":
+                axis.setLabel(text, **{**axis.labelStyle, "font-size": f"{size}px"})
+            axis.resizeEvent()  # which centres the name
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
         if getattr(self, "_labels", None):
-            axis, text = self.getAxis("left"), self._fitting("left", self._labels["left"])
-            if axis.labelText != text:
-                axis.setLabel(text)
-
-    def set_labels(self, left: str | None = None, bottom: str | None = None) -> None:
-        """Other names of the axes."""
-        wanted = {"left": left or self._labels["left"], "bottom": bottom or self._labels["bottom"]}
-        if wanted != self._labels:
-            self._labels = wanted
-            self.dress()
+            self._name_axes()
 
     def show_marks(self, marks: list[Mark]) -> None:
         """What happened at which step."""
