@@ -14,6 +14,8 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxL
 
 from nnvis.errors import NnvisError
 from nnvis.runs.files import write_bytes
+from ui.scopes.panes import Bar, Pane, Panes
+from ui.scopes.reading import Reader, ReadingLine, ValueAt
 from ui.session.messages import Curves, Prediction, Snapshot
 from ui.theme import look
 
@@ -28,6 +30,8 @@ class Wants:
     nodes: frozenset[str] = frozenset()
     filters: frozenset[str] = frozenset()
     examples: tuple[int, ...] | None = None
+    #: How `examples` were chosen, for the other scopes' controls.
+    way: int = 0
 
 
 class Scope(QWidget):
@@ -38,6 +42,8 @@ class Scope(QWidget):
     wants(Wants)
     predict(tag, example)
         Somebody drew an example.
+    failed(str)
+        Something could not be done, in one sentence.
     """
 
     title: ClassVar[str] = ""
@@ -47,11 +53,13 @@ class Scope(QWidget):
 
     wants = Signal(object)
     predict = Signal(int, object)
+    failed = Signal(str)
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.setAccessibleName(self.title)
-        self.setMinimumSize(200, 120)
+        self.setAccessibleDescription(self.empty)
+        self.setMinimumSize(320, 120)
         self.names: tuple[str, ...] = ()
         self.kinds: Mapping[str, str] = {}
         self.families: Mapping[str, str] = {}
@@ -60,18 +68,37 @@ class Scope(QWidget):
         self.body, self._nothing = QWidget(), QLabel(self.empty, wordWrap=True)
         self._nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._nothing.setObjectName("muted")
+        self._nothing.setMargin(16)
         self._stack = QStackedLayout(self)
         self._stack.addWidget(self._nothing)
         self._stack.addWidget(self.body)
         self.column = QVBoxLayout(self.body)
-        self.column.setContentsMargins(8, 6, 8, 6)
+        self.column.setContentsMargins(8, 4, 8, 4)
         self.column.setSpacing(4)
+        self.line = ReadingLine()
+        self.bar = Bar(self.line)
+        self.readers: list[Reader] = []
+        self.column.addWidget(self.bar)
         self._timer = QTimer(self, interval=INTERVAL, singleShot=True)
         self._timer.timeout.connect(self._draw_if_visible)
         self._stale = False
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._show_menu)
         look().changed.connect(self.repaint_all)
+
+    # --- putting together ---------------------------------------------------------------------------------
+
+    def add_panes(self, *panes: Pane) -> Panes:
+        """The views of this scope, with their chips in the bar."""
+        made = Panes(*panes)
+        self.bar.add(*(pane.chip for pane in panes))
+        self.column.addWidget(made, 1)
+        return made
+
+    def reads(self, widget: QWidget, value_at: ValueAt) -> Reader:
+        """Say in the line what lies under the pointer."""
+        self.readers.append(Reader(widget, value_at, self.line))
+        return self.readers[-1]
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -96,6 +123,9 @@ class Scope(QWidget):
         self.selection = names
         self.redraw()
 
+    def follow_examples(self, way: int, numbers: tuple[int, ...]) -> None:
+        """Another scope has chosen the examples."""
+
     def summary(self) -> str:
         """What is seen, in words."""
         return self.empty
@@ -109,6 +139,10 @@ class Scope(QWidget):
 
     def draw(self) -> None:
         """Show the latest values."""
+
+    def at_rest(self) -> str:
+        """What the reading line says while nothing is pointed at."""
+        return self.summary()
 
     def redraw(self) -> None:
         """Draw soon."""
@@ -127,7 +161,10 @@ class Scope(QWidget):
         self._stack.setCurrentIndex(int(self.has_data))
         if self.has_data:
             self.draw()
-            self.setAccessibleDescription(self.summary())
+            self.line.say_at_rest(self.at_rest())
+            for reader in self.readers:
+                reader.refresh()
+        self.setAccessibleDescription(self.summary())
 
     def showEvent(self, event) -> None:
         super().showEvent(event)
@@ -163,8 +200,7 @@ class Scope(QWidget):
             try:
                 self.save(Path(name).with_suffix(f".{kind}"))
             except NnvisError as error:
-                self._nothing.setText(str(error))
-                self._stack.setCurrentIndex(0)
+                self.failed.emit(str(error))
 
 
 def _png(pixmap: QPixmap) -> bytes:

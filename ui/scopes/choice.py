@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from PySide6.QtWidgets import QComboBox, QHBoxLayout, QLabel, QWidget
+from PySide6.QtWidgets import QComboBox, QWidget
 
 from ui.scopes.base import Scope, Wants
 
@@ -19,15 +19,12 @@ class NodeScope(Scope):
         self._fits, self._filters = fits, filters
         self.choice = QComboBox()
         self.choice.setAccessibleName("Node")
+        self.choice.setToolTip("Which node is shown")
         self.choice.setMinimumContentsLength(14)
         self.choice.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.choice.addItem(_FOLLOW)
         self.choice.textActivated.connect(lambda _: self._ask())
-        self.bar = QHBoxLayout()
-        self.bar.addWidget(QLabel("of"))
-        self.bar.addWidget(self.choice)
-        self.bar.addStretch(1)
-        self.column.addLayout(self.bar)
+        self.bar.add(self.choice)
         self._asked: Wants | None = None
 
     def node(self) -> str | None:
@@ -38,6 +35,12 @@ class NodeScope(Scope):
             return chosen
         selected = [n for n in self.selection if n in fitting]
         return (selected or fitting or [None])[0]
+
+    def choose(self, name: str) -> None:
+        """Show a node, whatever is selected."""
+        if self.choice.findText(name) >= 0:
+            self.choice.setCurrentText(name)
+            self._ask()
 
     def set_nodes(self, names: tuple[str, ...], kinds: Mapping[str, str], families: Mapping[str, str]) -> None:
         chosen = self.choice.currentText()

@@ -1,21 +1,18 @@
-"""Gradients: norm of each layer over time, histogram, and how large updates are beside the weights."""
+"""Gradients: norm of each layer over time, histograms of all, and how large updates are beside the weights."""
 
 from __future__ import annotations
 
 import math
-from collections import deque
 
-import numpy as np
-import pyqtgraph as pg
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QScrollArea, QWidget
+from PySide6.QtWidgets import QCheckBox, QWidget
 
-from ui.scopes.activations import show_histogram
+from ui.scopes.bars import Bars, Row, scrolled
 from ui.scopes.choice import NodeScope
-from ui.scopes.plots import Bars, Plot, pen
+from ui.scopes.histogram import HistogramPlot, Multiples
+from ui.scopes.layer_curves import LayerHistory, LayerPlot
+from ui.scopes.panes import Pane
 from ui.session.messages import Snapshot
-from ui.theme import look
 
-_MOST_POINTS = 2000
 #: Logarithmic range of the update bars, and the healthy band.
 _LOW, _HIGH, _BAND = -7.0, 0.0, (-4.0, -2.0)
 #: Ratio between two layers' gradients from which one speaks of vanishing.
@@ -30,62 +27,66 @@ class GradientScope(NodeScope):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(lambda kind: True, parent=parent)
-        self.verdict = QLabel()
-        self.verdict.setObjectName("muted")
-        self.bar.insertWidget(2, self.verdict)
-        self.norms, self.histogram = Plot("gradient norm", "step"), Plot("values", "gradient")
-        self.norms.setLogMode(y=True)
-        self._bar_item = pg.BarGraphItem(x=[0.0], height=[0.0], width=1.0)
-        self.histogram.addItem(self._bar_item)
-        self.updates = Bars("update / weights (log, green: healthy)")
-        self.history: dict[str, deque[tuple[int, float]]] = {}
-        self._run = ""
-        row = QHBoxLayout()
-        row.addWidget(self.norms, 3)
-        row.addWidget(self.histogram, 2)
-        area = QScrollArea(widgetResizable=True)
-        area.setWidget(self.updates)
-        row.addWidget(area, 2)
-        self.column.addLayout(row, 1)
+        self.norms, self.histogram = LayerPlot("gradient norm", "norm"), HistogramPlot("gradient")
+        self.layers, self.updates = Multiples("Gradients of all layers"), Bars("update / weights (log)")
+        self.history = LayerHistory()
+        self.one_scale = QCheckBox("one scale")
+        self.one_scale.setToolTip("All layers on one horizontal scale")
+        self.panes = self.add_panes(
+            Pane("norms", self.norms, 180, 110, 3), Pane("all layers", scrolled(self.layers), 250, 130, 3),
+            Pane("updates", scrolled(self.updates), 180, 100, 1), Pane("histogram", self.histogram, 170, 110, 1),
+        )  # fmt: skip
+        self.bar.add(self.one_scale)
+        self.reads(self.norms.viewport(), self.norms.value_at).left.connect(lambda: self.norms.point(None))
+        self.reads(self.histogram.viewport(), self.histogram.value_at)
+        self.reads(self.layers, self.layers.value_at)
+        self.reads(self.updates, self.updates.value_at)
+        self.layers.chosen.connect(self.choose)
+        self.updates.chosen.connect(self.choose)
+        self.one_scale.toggled.connect(self.redraw)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        if snapshot.run != self._run:
-            self.history.clear()
-            self._run = snapshot.run
-        for layer in snapshot.layers:
-            if layer.weight_norm is not None and layer.gradient_norm is not None:
-                points = self.history.setdefault(layer.node, deque(maxlen=_MOST_POINTS))
-                points.append((snapshot.step, layer.gradient_norm))
+        self.history.add(snapshot.step, {
+            layer.node: layer.gradient_norm for layer in snapshot.layers
+            if layer.weight_norm is not None and layer.gradient_norm is not None
+        })  # fmt: skip
         super().show_snapshot(snapshot)
 
     def draw(self) -> None:
         snapshot, node = self.snapshot, self.node()
         assert snapshot is not None
-        self.norms.clear()
-        for number, (name, points) in enumerate(self.history.items()):
-            values = np.array(points, float)
-            width = 3.0 if name == node else 1.2
-            curve = self.norms.plot(values[:, 0], np.maximum(values[:, 1], 1e-30), pen=pen(number, width))
-            curve.setToolTip(name)
+        self.norms.show_history(self.history, node)
         found = next((s for s in snapshot.layers if s.node == node), None)
-        if found is not None and found.gradient is not None:
-            show_histogram(self._bar_item, found.gradient, look().theme.accent)
-        self.updates.show_rows(self._rows(), tuple((v - _LOW) / (_HIGH - _LOW) for v in _BAND))
-        self.verdict.setText(self.sentence())
+        self.histogram.show_histogram(found.gradient if found is not None else None)
+        self.layers.common = self.one_scale.isChecked()
+        self.layers.show_layers([(s.node, s.gradient) for s in snapshot.layers], node)
+        rows = self._rows()
+        self.panes.set_available(updates=bool(rows))
+        self.updates.show_rows(rows, tuple((v - _LOW) / (_HIGH - _LOW) for v in _BAND))
 
-    def _rows(self) -> list[tuple[str, float, str, str]]:
+    def _rows(self) -> list[Row]:
         assert self.snapshot is not None
         rows = []
         for layer in self.snapshot.layers:
             if layer.update_ratio:
                 size = math.log10(layer.update_ratio)
-                role = "good" if _BAND[0] <= size <= _BAND[1] else "warn"
-                rows.append((layer.node, (size - _LOW) / (_HIGH - _LOW), f"{layer.update_ratio:.1e}", role))
+                healthy = _BAND[0] <= size <= _BAND[1]
+                word = "healthy" if healthy else "smaller than is usual" if size < _BAND[0] else "larger than is usual"
+                color = (
+                    self.norms.color(self.history.names.index(layer.node)) if layer.node in self.history.names else ""
+                )
+                said = f"{layer.node}: one update changes the weights by {layer.update_ratio:.1e} of their size, {word}"
+                share = (size - _LOW) / (_HIGH - _LOW)
+                rows.append(
+                    Row(layer.node, share, f"{layer.update_ratio:.0e}", "good" if healthy else "warn", said, color)
+                )
         return rows
+
+    # --- words --------------------------------------------------------------------------------------------
 
     def sentence(self) -> str:
         """Whether gradients vanish or explode on their way back."""
-        norms = [(name, points[-1][1]) for name, points in self.history.items() if points and points[-1][1] > 0]
+        norms = [(name, norm) for name, norm in self.history.latest.items() if norm > 0]
         if len(norms) < 2:
             return ""
         (first, early), (last, late) = norms[0], norms[-1]
@@ -95,9 +96,17 @@ class GradientScope(NodeScope):
             return f"Gradients grow {early / late:,.0f}x from {last} back to {first}: they explode."
         return "Gradients reach every layer."
 
-    def summary(self) -> str:
+    def at_rest(self) -> str:
         return self.sentence() or self.empty
 
+    def summary(self) -> str:
+        if self.snapshot is None:
+            return self.empty
+        odd = [row.said for row in self._rows() if row.role != "good"]
+        return " ".join([self.sentence(), self.layers.summary(), "; ".join(odd[:5])]).strip() or self.empty
+
     def csv(self) -> str:
-        rows = [f"{name},{step},{value:.7g}" for name, points in self.history.items() for step, value in points]
+        columns = zip(self.history.names, self.history.values.T, strict=True)
+        rows = [f"{name},{step:.0f},{value:.7g}" for name, values in columns
+                for step, value in zip(self.history.steps, values, strict=True)]  # fmt: skip
         return "\n".join(["node,step,gradient_norm", *rows]) + "\n"

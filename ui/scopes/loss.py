@@ -2,46 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSlider, QWidget
+from PySide6.QtCore import QPoint, Qt
+from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QSlider, QWidget
 
 from ui.scopes.base import Scope
-from ui.scopes.plots import Plot, pen, smoothed
+from ui.scopes.legend import Legend
+from ui.scopes.marks import Mark
+from ui.scopes.panes import Pane
+from ui.scopes.plots import Plot, pen
+from ui.scopes.reading import joined
+from ui.scopes.runs import MOST_POINTS, Run, smoothed, thinned
 from ui.session.messages import Curves
 from ui.theme import look
 
-#: Points kept of a run; beyond this every other old one is dropped.
-MOST_POINTS = 100_000
-
-
-@dataclass
-class Run:
-    """The curves of one run."""
-
-    steps: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    loss: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    accuracy: np.ndarray = field(default_factory=lambda: np.zeros(0))
-    epochs: list[tuple[int, dict]] = field(default_factory=list)
-    marks: list[tuple[int, str]] = field(default_factory=list)
-
-    def add(self, curves: Curves) -> None:
-        """Append points."""
-        for name in ("steps", "loss", "accuracy"):
-            setattr(self, name, np.concatenate([getattr(self, name), getattr(curves, name)]))
-        self.epochs += [(step, dict(metrics)) for step, metrics in curves.epochs]
-        self.marks += curves.marks
-        if len(self.steps) > MOST_POINTS:
-            half = len(self.steps) // 2
-            keep = np.r_[0:half:2, half : len(self.steps)]
-            self.steps, self.loss, self.accuracy = self.steps[keep], self.loss[keep], self.accuracy[keep]
+__all__ = ["MOST_POINTS", "LossScope", "Run", "smoothed"]
+#: Factor from what is measured to what is shown: accuracies are shares, and shown in per cent.
+_SCALE = {"loss": 1.0, "accuracy": 100.0}
 
 
 class LossScope(Scope):
-    """Training (line) and held-out (points) loss above accuracy."""
+    """Training (line) and held-out (points) loss and accuracy, of the runs that the legend shows."""
 
     title, name = "Loss", "loss"
     empty = "Press Run: the loss and accuracy of every batch appear here, with those on held-out data after each epoch."
@@ -49,95 +31,238 @@ class LossScope(Scope):
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
         self.runs: dict[str, Run] = {}
-        bar = QHBoxLayout()
+        #: The run removed last, which can be brought back; it goes on gathering points meanwhile.
+        self.removed: Run | None = None
+        self._gone: set[str] = set()
+        self._count = 0
         self.smooth = QSlider(Qt.Orientation.Horizontal, minimum=0, maximum=99, value=60)
-        self.smooth.setMaximumWidth(140)
+        self.smooth.setFixedWidth(96)
         self.smooth.setAccessibleName("Smoothing")
+        self.smooth.setToolTip("How much of the past each point of the curves carries")
         self.log = QCheckBox("log scale")
-        self.reading = QLabel()
-        self.reading.setObjectName("muted")
-        for widget in (QLabel("smooth"), self.smooth, self.log, self.reading):
-            bar.addWidget(widget)
-        bar.addStretch(1)
-        self.column.addLayout(bar)
-        self.plots = {"loss": Plot("loss", "step"), "accuracy": Plot("accuracy (%)", "step")}
+        self.back = QPushButton("Bring back", visible=False)
+        self.back.setToolTip("Show the run again that was removed last")
+        self.back.clicked.connect(self.bring_back)
+        self.bar.add(QLabel("smooth"), self.smooth, self.log)
+        self.plots = {"loss": Plot("loss", "step"), "accuracy": Plot("accuracy (%)", "step", short="%", below=True)}
         self.plots["accuracy"].setXLink(self.plots["loss"])
-        row = QHBoxLayout()
+        self.legend = Legend()
+        self.panes = self.add_panes(
+            Pane("loss", self.plots["loss"], 170, 100, 3), Pane("accuracy", self.plots["accuracy"], 170, 100, 3),
+            Pane("runs", self.legend, 240, 70, 1),
+        )  # fmt: skip
+        self.bar.add(self.back)
+        self._curves: dict[tuple[str, str, str], pg.PlotDataItem] = {}
+        self._connect()
+
+    def _connect(self) -> None:
         for plot in self.plots.values():
-            row.addWidget(plot)
-            plot.scene().sigMouseMoved.connect(lambda at, p=plot: self._read(p, at))
-        self.column.addLayout(row, 1)
-        self._cross = {name: pg.InfiniteLine(angle=90) for name in self.plots}
+            self.reads(plot.viewport(), lambda at, p=plot: self._read(p, at)).left.connect(self._forget_cross)
+            plot.getPlotItem().getViewBox().sigRangeChangedManually.connect(lambda _: self.redraw())
+            plot.fitted.connect(self.redraw)
         self.smooth.valueChanged.connect(self.redraw)
-        self.log.toggled.connect(self.redraw)
+        self.log.toggled.connect(self._set_log)
+        self.legend.shown.connect(self.show_run)
+        self.legend.renamed.connect(self.rename)
+        self.legend.removed.connect(self.remove)
+
+    # --- the runs -----------------------------------------------------------------------------------------
 
     @property
     def has_data(self) -> bool:
-        return any(len(run.steps) for run in self.runs.values())
+        return self.removed is not None or any(len(run.steps) for run in self.runs.values())
+
+    @property
+    def visible_runs(self) -> list[Run]:
+        """The runs that are drawn, the oldest first."""
+        return [run for run in self.runs.values() if run.shown and len(run.steps)]
 
     def add_curves(self, curves: Curves) -> None:
-        self.runs.setdefault(curves.run, Run()).add(curves)
+        if self.removed is not None and self.removed.key == curves.run:
+            self.removed.add(curves)
+        elif curves.run not in self._gone:
+            if curves.run not in self.runs:
+                self.runs[curves.run] = Run(curves.run, self._count, curves.run)
+                self._count += 1
+            self.runs[curves.run].add(curves)
+            self.redraw()
+
+    def rename(self, key: str, label: str) -> None:
+        """Give a run another name; "" gives it its first one again."""
+        if label != self.runs[key].label:
+            self.runs[key].label = label or key
+            self.redraw()
+
+    def show_run(self, key: str, shown: bool) -> None:
+        """Show or hide a run."""
+        if shown != self.runs[key].shown:
+            self.runs[key].shown = shown
+            self.redraw()
+
+    def remove(self, key: str) -> None:
+        """Forget a run; the last one removed can be brought back."""
+        self.removed = self.runs.pop(key)
+        self._gone.add(key)
+        self.back.setText(f"Bring back {self.removed.label}")
+        self.back.show()
+        self._drop_items()
         self.redraw()
 
-    def clear_run(self, run: str) -> None:
-        """Forget a run."""
-        self.runs.pop(run, None)
+    def bring_back(self) -> None:
+        """Undo the last removal."""
+        if self.removed is not None:
+            self._gone.discard(self.removed.key)
+            again = {**self.runs, self.removed.key: self.removed}
+            self.runs = dict(sorted(again.items(), key=lambda pair: pair[1].number))
+            self.removed = None
+        self.back.hide()
         self.redraw()
+
+    # --- drawing ------------------------------------------------------------------------------------------
+
+    def _set_log(self, on: bool) -> None:
+        self.plots["loss"].setLogMode(y=on)
+        self.redraw()
+
+    def repaint_all(self) -> None:
+        for (run, name, kind), item in self._curves.items():
+            if run in self.runs:
+                self._dress(item, self.runs[run].number, name, kind)
+        super().repaint_all()
 
     def draw(self) -> None:
-        self.plots["loss"].setLogMode(y=self.log.isChecked())
-        for name, plot in self.plots.items():
-            plot.clear()
-            plot.addItem(self._cross[name], ignoreBounds=True)
-            self._cross[name].setPen(look().theme.border)
-            scale = 1.0 if name == "loss" else 100.0
-            for number, run in enumerate(self.runs.values()):
-                self._draw_run(plot, number, run, name, scale)
-        self._draw_marks()
+        amount = self.smooth.value() / 100
+        for run in self.runs.values():
+            for name, scale in _SCALE.items():
+                values = run.drawn(name, amount)
+                known = run.shown and bool(np.isfinite(values).any())
+                self._show(run, name, "batches", run.steps, scale * values, known)
+                held = run.held_out(name)
+                self._show(run, name, "held out", held[:, 0], scale * held[:, 1], run.shown and len(held) > 0)
+        classes = any(np.isfinite(run.accuracy).any() for run in self.runs.values())
+        self.panes.set_available(accuracy=classes or not self.runs)
+        marks = self._marks()
+        for plot in self.plots.values():
+            plot.show_marks(marks)
+        self.legend.show_runs(self.runs.values(), self._legend_values())
 
-    def _draw_run(self, plot: Plot, number: int, run: Run, name: str, scale: float) -> None:
-        values = scale * getattr(run, name)
-        if np.isfinite(values).any():
-            curve = plot.plot(run.steps, smoothed(values, self.smooth.value() / 100), pen=pen(number))
-            curve.setDownsampling(auto=True, method="peak")
-            curve.setClipToView(True)
-        held = [(step, scale * metrics[f"val_{name}"]) for step, metrics in run.epochs if f"val_{name}" in metrics]
-        if held:
-            plot.plot(*np.array(held).T, pen=pen(number, 1.5, 150), symbol="o", symbolSize=7,
-                      symbolBrush=pen(number).color(), symbolPen=look().theme.panel)  # fmt: skip
+    def _show(self, run: Run, name: str, kind: str, x: np.ndarray, y: np.ndarray, shown: bool) -> None:
+        item = self._curves.get((run.key, name, kind))
+        if item is None:
+            if not shown:
+                return
+            item = self._curves[run.key, name, kind] = pg.PlotDataItem()
+            self._dress(item, run.number, name, kind)
+            self.plots[name].addItem(item)
+        if item.isVisible() != shown:
+            item.setVisible(shown)
+            self.plots[name].getPlotItem().getViewBox().updateAutoRange()
+        if shown:
+            item.setData(*(thinned(x, y, self.plots["loss"].zoomed()) if kind == "batches" else (x, y)))
 
-    def _draw_marks(self) -> None:
-        if not self.runs:
+    def _dress(self, item: pg.PlotDataItem, number: int, name: str, kind: str) -> None:
+        if kind == "batches":
+            item.setPen(pen(number))
             return
-        for step, text in next(reversed(self.runs.values())).marks[-40:]:
-            if not text.startswith("epoch"):
-                line = pg.InfiniteLine(step, 90, look().theme.warn, label=text,
-                                       labelOpts={"position": 0.9, "color": look().theme.warn})  # fmt: skip
-                self.plots["loss"].addItem(line)
+        item.setPen(pen(number, 1.5, 150))
+        item.setSymbol("o")
+        item.setSymbolSize(7)
+        item.setSymbolBrush(pen(number).color())
+        item.setSymbolPen(look().theme.panel)
 
-    def _read(self, plot: Plot, at) -> None:
-        """The crosshair: values of the newest run at the pointer."""
-        if not self.has_data or not plot.sceneBoundingRect().contains(at):
-            return
-        step = plot.getPlotItem().vb.mapSceneToView(at).x()
-        for line in self._cross.values():
-            line.setPos(step)
-        name, run = next(reversed(self.runs.items()))
-        place = int(np.clip(np.searchsorted(run.steps, step), 0, len(run.steps) - 1))
-        self.reading.setText(f"{name}   step {run.steps[place]:,.0f}   loss {run.loss[place]:.4g}   "
-                             f"accuracy {100 * run.accuracy[place]:.1f} %")  # fmt: skip
+    def _drop_items(self) -> None:
+        for key in [key for key in self._curves if key[0] not in self.runs]:
+            self.plots[key[1]].removeItem(self._curves.pop(key))
+
+    def _marks(self) -> list[Mark]:
+        """Events of the runs shown, and where their epochs end."""
+        seen, runs = {}, self.visible_runs
+        for run in runs:
+            color = pen(run.number).color().name() if len(runs) > 1 else ""
+            for step, text in run.marks:
+                epoch = text.startswith("epoch")
+                whose = run.label if len(runs) > 1 else ""
+                seen[step, text, "" if epoch else whose] = Mark(step, text, "" if epoch else color, epoch, whose)
+        return list(seen.values())
+
+    # --- reading ------------------------------------------------------------------------------------------
+
+    def _read(self, plot: Plot, at: QPoint) -> str:
+        """The crosshair, in both plots, and the values of all runs that are seen."""
+        place = plot.place(at)
+        step = None if place is None else place[0]
+        for each in self.plots.values():
+            each.show_cross(step)
+        self.legend.show_runs(self.runs.values(), self._legend_values(step))
+        return "" if step is None else self.reading(step, 5 * plot.pixel_size()[0])
+
+    def _forget_cross(self) -> None:
+        for plot in self.plots.values():
+            plot.show_cross(None)
+        self.legend.show_runs(self.runs.values(), self._legend_values())
+
+    def reading(self, step: float, reach: float = 0.0) -> str:
+        """Values of the runs that are seen at a step, and what happened within `reach` of it."""
+        runs = [(run, place) for run in self.visible_runs if (place := run.at(step)) is not None]
+        if not runs:
+            return ""
+        marks = self.plots["loss"].marks
+        happened = [mark.said for mark in marks if not mark.epoch and abs(mark.step - step) <= reach]
+        run, place = runs[-1]
+        head = f"step {run.steps[place]:,.0f}, epoch {max(r.epoch(run.steps[place]) for r, _ in runs)}"
+        return joined(head, *(self._values_of(run, place) for run, place in runs), ", ".join(happened[-3:]))
+
+    def _values_of(self, run: Run, place: int) -> str:
+        amount, words = self.smooth.value() / 100, []
+        for name, scale in _SCALE.items():
+            value, unit = scale * run.drawn(name, amount)[place], " %" if name == "accuracy" else ""
+            if np.isfinite(value):
+                words.append(f"{name} {_shown(name, value)}{unit}")
+            held = run.held_out(name)
+            held = held[held[:, 0] <= run.steps[place]]
+            if len(held):
+                words.append(f"held-out {_shown(name, scale * held[-1, 1])}{unit}")
+        return f"{run.label}: {', '.join(words)}"
+
+    def _legend_values(self, step: float | None = None) -> dict[str, tuple[str, str]]:
+        """Texts of loss and accuracy at a step, or of the last batch."""
+        found, amount = {}, self.smooth.value() / 100
+        for run in self.runs.values():
+            place = run.at(step) if step is not None else len(run.steps) - 1
+            texts = ["-", "-"]
+            if place is not None and place >= 0:
+                texts = [_shown(name, scale * run.drawn(name, amount)[place]) for name, scale in _SCALE.items()]
+            found[run.key] = texts[0], texts[1] + (" %" if texts[1] != "-" else "")
+        return found
+
+    def at_rest(self) -> str:
+        return _said(self.visible_runs[-1]) if self.visible_runs else self.summary()
+
+    # --- words --------------------------------------------------------------------------------------------
 
     def summary(self) -> str:
         if not self.has_data:
             return self.empty
-        name, run = next(reversed(self.runs.items()))
-        text = f"{name}: loss {run.loss[0]:.3g} at first, {run.loss[-1]:.3g} at step {run.steps[-1]:.0f}."
-        held = [m["val_accuracy"] for _, m in run.epochs if "val_accuracy" in m]
-        return text + (f" {100 * held[-1]:.1f} % of the held-out examples are right." if held else "")
+        nothing = "All runs are hidden: check the box of one." if self.runs else "All runs are removed."
+        return " ".join(_said(run) for run in self.visible_runs[-3:]) or nothing
 
     def csv(self) -> str:
         rows = ["run,step,loss,accuracy"]
-        for name, run in self.runs.items():
+        for run in self.visible_runs:
+            label = run.label.replace('"', '""')
+            label = f'"{label}"' if any(c in label for c in ',"\n') else label
             columns = zip(run.steps, run.loss, run.accuracy, strict=True)
-            rows += [f"{name},{step:.0f},{loss:.7g},{accuracy:.7g}" for step, loss, accuracy in columns]
+            rows += [f"{label},{step:.0f},{loss:.7g},{accuracy:.7g}" for step, loss, accuracy in columns]
         return "\n".join(rows) + "\n"
+
+
+def _shown(name: str, value: float) -> str:
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:.1f}" if name == "accuracy" else f"{value:.3g}"
+
+
+def _said(run: Run) -> str:
+    text = f"{run.label}: loss {run.loss[0]:.3g} at first, {run.loss[-1]:.3g} at step {run.steps[-1]:,.0f}."
+    held = run.held_out("accuracy")
+    return text + (f" {100 * held[-1, 1]:.1f} % of the held-out examples are right." if len(held) else "")

@@ -1,13 +1,13 @@
-"""pyqtgraph in the app's look: plots with axes that say their unit, bars, and pictures."""
+"""pyqtgraph in the app's look: plots with axes that say their unit, marks and a crosshair."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6.QtCore import QRect, Qt
-from PySide6.QtGui import QImage, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
+from PySide6.QtGui import QFontMetrics, QMouseEvent, QPainter
 
+from ui.scopes.marks import Mark, paint
 from ui.theme import SMALL, look
 
 #: Line colours that colour-blind readers can tell apart (Okabe and Ito), and a style for each round of them.
@@ -15,14 +15,51 @@ COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#B8
 STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
 
-class Plot(pg.PlotWidget):
-    """A plot that follows the theme."""
+class LogAxis(pg.AxisItem):
+    """With as many numbers within a decade as there is room for."""
 
-    def __init__(self, left: str, bottom: str):
-        super().__init__()
+    def logTickValues(self, minVal, maxVal, size, stdTicks):
+        room = size / max(1e-9, maxVal - minVal) / look().scale
+        if room >= 200:
+            return super().logTickValues(minVal, maxVal, size, stdTicks)
+        within = (1, 2, 5) if room >= 60 else (1,)
+        stride = max(1, int(np.ceil(20 / room)))
+        decades = [d for d in range(int(np.floor(minVal)), int(np.ceil(maxVal)) + 1) if d % stride == 0]
+        found = [d + np.log10(w) for d in decades for w in within]
+        return [(None, [v for v in found if minVal <= v <= maxVal])]
+
+
+class Plot(pg.PlotWidget):
+    """A plot that follows the theme, with marks over the steps and a crosshair.
+
+    Parameters
+    ----------
+    left, bottom : str
+        Names of the axes.
+    short : str, optional
+        Name of the left axis where there is little room.
+    below : bool
+        Whether the texts of marks stand at the lower edge.
+
+    A double click shows all again, after zooming with the wheel or moving with the mouse.
+    """
+
+    #: All is shown again.
+    fitted = Signal()
+
+    def __init__(self, left: str, bottom: str, short: str = "", below: bool = False):
+        #: Name of the left axis where it is too short for the full one; whether texts of marks stand below.
+        self.short, self.below = short or left, below
+        self.marks: list[Mark] = []
+        #: Step at which the crosshair stands.
+        self.cross: float | None = None
+        #: Where texts of marks stood when they were painted last.
+        self.texts: list[QRectF] = []
+        super().__init__(axisItems={"left": LogAxis("left")})
         self._labels = {"left": left, "bottom": bottom}
         self.setMenuEnabled(False)
         self.hideButtons()
+        self.setMinimumSize(60, 50)
         self.setAccessibleName(f"{left} over {bottom}")
         look().changed.connect(self.dress)
         self.dress()
@@ -30,15 +67,90 @@ class Plot(pg.PlotWidget):
     def dress(self) -> None:
         """Take over the colours and fonts of the theme."""
         self.setBackground(look().theme.panel)
-        muted = look().theme.muted
-        for side, text in self._labels.items():
+        muted, size = look().theme.muted, round(SMALL * look().scale)
+        for side in self._labels:
             axis = self.getAxis(side)
             axis.setPen(look().theme.border)
             axis.enableAutoSIPrefix(False)
             axis.setTextPen(muted)
             axis.setTickFont(look().font(SMALL))
-            axis.setLabel(text, color=muted, **{"font-size": f"{round(SMALL * look().scale)}px"})
+            axis.setStyle(tickTextOffset=4, tickLength=-3)
+            axis.setLabel(axis.labelText, color=muted)
+        self.getAxis("bottom").setHeight(round(2.9 * size))
+        self._name_axes()
         self.showGrid(x=False, y=True, alpha=0.12)
+
+    def _name_axes(self) -> None:
+        """Name the axes, shortly where there is little room; a very low plot has both names below."""
+        size = round(SMALL * look().scale)
+        metrics, room = QFontMetrics(look().font(SMALL)), self.height() - round(3.6 * size)
+        left, bottom = self._labels["left"], self._labels["bottom"]
+        fitting = next((text for text in (left, self.short) if metrics.horizontalAdvance(text) <= room), "")
+        for side, text in (("left", fitting), ("bottom", bottom if fitting else f"{left} over {bottom}")):
+            axis = self.getAxis(side)
+            if axis.labelText != text or axis.labelStyle.get("font-size") != f"{size}px":
+                axis.setLabel(text, **{**axis.labelStyle, "font-size": f"{size}px"})
+            axis.resizeEvent()  # which centres the name
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        if getattr(self, "_labels", None):
+            self._name_axes()
+
+    def show_marks(self, marks: list[Mark]) -> None:
+        """What happened at which step."""
+        if marks != self.marks:
+            self.marks = marks
+            self.viewport().update()
+
+    def show_cross(self, step: float | None) -> None:
+        """A line at a step, or none."""
+        if step != self.cross:
+            self.cross = step
+            self.viewport().update()
+
+    def zoomed(self) -> tuple[float, float] | None:
+        """Ends of the horizontal axis if the user has chosen them."""
+        view = self.getPlotItem().getViewBox()
+        return None if view.autoRangeEnabled()[0] else tuple(view.viewRange()[0])
+
+    def place(self, at: QPoint) -> tuple[float, float] | None:
+        """Coordinates at a point of the viewport, as drawn (logarithms on a logarithmic axis); None on the axes."""
+        scene = self.mapToScene(at)
+        view = self.getPlotItem().getViewBox()
+        if not view.sceneBoundingRect().contains(scene):
+            return None
+        found = view.mapSceneToView(scene)
+        return found.x(), found.y()
+
+    def pixel(self, x: float, y: float) -> QPointF:
+        """Where coordinates lie in the viewport."""
+        return self.getPlotItem().getViewBox().mapViewToScene(QPointF(x, y))
+
+    def pixel_size(self) -> tuple[float, float]:
+        """Width and height of a pixel in the units of the axes."""
+        return self.getPlotItem().getViewBox().viewPixelSize()
+
+    def drawForeground(self, painter: QPainter, rect: QRectF) -> None:
+        if not self.marks and self.cross is None:
+            return
+        view = self.getPlotItem().getViewBox()
+        area = view.sceneBoundingRect()
+        painter.save()
+        painter.setClipRect(area)
+        low, high = view.viewRange()[1]
+        middle = (low + high) / 2
+        self.texts = paint(painter, area, lambda step: self.pixel(step, middle).x(), self.marks, self.below)
+        if self.cross is not None:
+            painter.setPen(look().color("text", 160))
+            x = round(self.pixel(self.cross, middle).x())
+            painter.drawLine(x, round(area.top()), x, round(area.bottom()))
+        painter.restore()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self.getPlotItem().enableAutoRange()
+        self.fitted.emit()
+        event.accept()
 
 
 def pen(number: int, width: float = 1.5, alpha: int = 255) -> pg.mkPen:
@@ -46,86 +158,3 @@ def pen(number: int, width: float = 1.5, alpha: int = 255) -> pg.mkPen:
     color = pg.mkColor(COLORS[number % len(COLORS)])
     color.setAlpha(alpha)
     return pg.mkPen(color, width=width, style=STYLES[number // len(COLORS) % len(STYLES)])
-
-
-def smoothed(values: np.ndarray, amount: float) -> np.ndarray:
-    """Exponential mean with the given share of the past (0: as it is), corrected for its start."""
-    if amount <= 0 or not len(values):
-        return values
-    found, total, weight = np.empty(len(values)), 0.0, 0.0
-    for place, value in enumerate(values):
-        if np.isfinite(value):
-            total, weight = amount * total + (1 - amount) * value, amount * weight + (1 - amount)
-        found[place] = total / weight if weight else np.nan
-    return found
-
-
-class Bars(QWidget):
-    """Named horizontal bars with numbers: (name, fraction 0-1, text, colour role)."""
-
-    def __init__(self, head: str = ""):
-        super().__init__()
-        self.head = head
-        self.rows: list[tuple[str, float, str, str]] = []
-        self.band: tuple[float, float] | None = None
-        self.setMinimumWidth(160)
-
-    def show_rows(self, rows: list[tuple[str, float, str, str]], band: tuple[float, float] | None = None) -> None:
-        """Show these bars; `band` marks a healthy range, as fractions."""
-        self.rows, self.band = rows, band
-        height = self._line()
-        self.setMinimumHeight(min(600, height * (len(rows) + 1)))
-        self.update()
-
-    def _line(self) -> int:
-        return round(18 * look().scale)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter, line = QPainter(self), self._line()
-        painter.fillRect(self.rect(), look().color("panel"))
-        painter.setFont(look().font(SMALL))
-        painter.setPen(look().color("muted"))
-        painter.drawText(0, 0, self.width(), line, Qt.AlignmentFlag.AlignVCenter, self.head)
-        longest = max([painter.fontMetrics().horizontalAdvance(r[0]) for r in self.rows], default=0)
-        left = min(longest + 8, self.width() // 3)
-        room = max(10, self.width() - left - round(64 * look().scale))
-        if self.band:
-            low, high = self.band
-            painter.fillRect(int(left + low * room), line, int((high - low) * room), line * len(self.rows),
-                             look().color("good", 40))  # fmt: skip
-        for number, (name, share, text, role) in enumerate(self.rows, 1):
-            top = number * line
-            painter.setPen(look().color("text"))
-            shown = painter.fontMetrics().elidedText(name, Qt.TextElideMode.ElideMiddle, left - 6)
-            painter.drawText(0, top, left, line, Qt.AlignmentFlag.AlignVCenter, shown)
-            painter.fillRect(left, top + 4, room, line - 8, look().color("raised"))
-            painter.fillRect(left, top + 4, int(room * min(1.0, max(0.0, share))), line - 8, look().color(role))
-            painter.setPen(look().color("muted"))
-            painter.drawText(left + room + 6, top, 80, line, Qt.AlignmentFlag.AlignVCenter, text)
-
-
-class Picture(QWidget):
-    """An image, as large as fits, without smoothing: every square is a value."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.image: QImage | None = None
-        self.setMinimumSize(60, 60)
-
-    def show_image(self, image: QImage | None) -> None:
-        """Show another image."""
-        self.image = image
-        self.update()
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        painter = QPainter(self)
-        painter.fillRect(self.rect(), look().color("panel"))
-        if self.image is not None:
-            painter.drawImage(self.area(), self.image)
-
-    def area(self):
-        """Where the image lies."""
-        assert self.image is not None
-        scale = min(self.width() / self.image.width(), self.height() / self.image.height())
-        width, height = max(1, int(self.image.width() * scale)), max(1, int(self.image.height() * scale))
-        return QRect(0, (self.height() - height) // 2, width, height)

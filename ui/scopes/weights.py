@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 import numpy as np
-import pyqtgraph as pg
-from PySide6.QtWidgets import QHBoxLayout, QLabel, QWidget
+from PySide6.QtCore import QPoint
+from PySide6.QtWidgets import QWidget
 
-from ui.canvas.pictures import colored, image, value_range
-from ui.scopes.activations import show_histogram
+from ui.scopes.bars import scrolled
 from ui.scopes.choice import NodeScope
-from ui.scopes.plots import Picture, Plot
+from ui.scopes.heat import HeatPlot
+from ui.scopes.histogram import HistogramPlot, Multiples
+from ui.scopes.panes import Pane
+from ui.scopes.picture import Picture, RangeChoice, Tiles
+from ui.scopes.reading import joined
 from ui.session.messages import Histogram, Snapshot
-from ui.theme import look
 
-_MOST, _BINS, _FILTERS = 200, 64, 64
+_MOST, _FILTERS = 200, 64
 
 
 class WeightScope(NodeScope):
@@ -26,82 +26,98 @@ class WeightScope(NodeScope):
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(lambda kind: kind.startswith(("Conv", "Linear", "BatchNorm")), filters=True, parent=parent)
-        self.range = QLabel()
-        self.range.setObjectName("muted")
-        self.bar.insertWidget(2, self.range)
-        self.now, self.time, self.picture = Plot("weights", "value"), Plot("value", "look"), Picture()
-        self._bar_item = pg.BarGraphItem(x=[0.0], height=[0.0], width=1.0)
-        self.now.addItem(self._bar_item)
-        self._heat = pg.ImageItem()
-        self.time.addItem(self._heat)
-        self.history: dict[str, deque[tuple[int, Histogram]]] = {}
-        row = QHBoxLayout()
-        for widget in (self.picture, self.now, self.time):
-            row.addWidget(widget, 1)
-        self.column.addLayout(row, 1)
+        self.picture, self.now, self.time = Picture("Filters"), HistogramPlot("weight"), HeatPlot("weight")
+        self.layers, self.range = Multiples("Weights of all layers"), RangeChoice()
+        self.panes = self.add_panes(
+            Pane("filters", self.picture, 140, 110), Pane("over time", self.time, 180, 110, 2),
+            Pane("histogram", self.now, 170, 110), Pane("all layers", scrolled(self.layers), 250, 130, 2),
+        )  # fmt: skip
+        self.bar.add(self.range, self.range.limit, self.range.key)
+        #: What was seen at which step, over the whole run.
+        self.history: list[tuple[int, dict[str, Histogram]]] = []
+        self.reads(self.picture, self.value_at)
+        for plot in (self.now, self.time):
+            self.reads(plot.viewport(), plot.value_at)
+        self.reads(self.layers, self.layers.value_at)
+        self.layers.chosen.connect(self.choose)
+        self.range.activated.connect(self.redraw)
+        self.range.limit.valueChanged.connect(self.redraw)
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
-        for layer in snapshot.layers:
-            if layer.weight is not None:
-                self.history.setdefault(layer.node, deque(maxlen=_MOST)).append((snapshot.step, layer.weight))
-        for gone in set(self.history) - {layer.node for layer in snapshot.layers}:
-            del self.history[gone]
+        if self.history and snapshot.step < self.history[-1][0]:
+            self.history.clear()
+        if self.history and snapshot.step == self.history[-1][0]:
+            self.history.pop()
+        found = {layer.node: layer.weight for layer in snapshot.layers if layer.weight is not None}
+        self.history.append((snapshot.step, found))
+        if len(self.history) > _MOST:
+            self.history = self.history[::2]
         super().show_snapshot(snapshot)
 
-    def draw(self) -> None:
+    def _points(self) -> list[tuple[int, Histogram]]:
+        """The node's histograms by step."""
         node = self.node()
-        points = self.history.get(node or "")
-        if not points or self.snapshot is None:
-            return
-        show_histogram(self._bar_item, points[-1][1], look().theme.accent)
-        self._draw_time([h for _, h in points])
-        weights = self.snapshot.filters.get(node or "")
-        self.picture.setVisible(weights is not None and weights.ndim == 4)
-        if weights is not None and weights.ndim == 4:
-            low, high, signed = value_range(weights)
-            self.picture.show_image(image(colored(filters(weights), low, high, signed)))
-            self.range.setText(f"{weights.shape[3]} filters, {low:.3g} to {high:.3g}: blue below 0, red above")
-        else:
-            self.range.setText("")
+        return [(step, found[node]) for step, found in self.history if node in found]
 
-    def _draw_time(self, found: list[Histogram]) -> None:
-        low, high = min(h.low for h in found), max(h.high for h in found)
-        edges = np.linspace(low, high, _BINS + 1)
-        columns = [_resampled(h, edges) for h in found]
-        self._heat.setImage(np.array(columns), autoLevels=True)
-        self._heat.setLookupTable(pg.colormap.get("viridis").getLookupTable())
-        self._heat.setRect(0, low, max(1, len(found)), max(1e-12, high - low))
+    def draw(self) -> None:
+        node, points = self.node(), self._points()
+        assert self.snapshot is not None
+        self.layers.show_layers([(s.node, s.weight) for s in self.snapshot.layers], node)
+        weights = self.snapshot.filters.get(node or "")
+        pictured = weights is not None and weights.ndim == 4
+        self.panes.set_available(filters=pictured)
+        for control in (self.range, self.range.key):
+            control.setVisible(pictured)
+        self.range.limit.setVisible(pictured and self.range.currentIndex() == RangeChoice.FIXED)
+        if pictured:
+            tiles = Tiles(filters(weights))
+            self.picture.show_tiles(tiles, self.range.picture(tiles))
+        if points:
+            self.now.show_histogram(points[-1][1])
+            self.time.show_time([step for step, _ in points], [h for _, h in points])
+
+    # --- words --------------------------------------------------------------------------------------------
+
+    def value_at(self, at: QPoint) -> str:
+        """Filter, place and value at a point of the picture."""
+        place, weights = self.picture.place_at(at), self._weights()
+        if place is None or weights is None:
+            return ""
+        number = place.down * self.picture.tiles.stack.shape[1] + place.across
+        inputs = weights.shape[2]
+        of = f"mean of {inputs} input channels" if inputs > 1 else ""
+        return joined(str(self.node()), f"filter {number}", f"row {place.row}, column {place.column}",
+                      f"{place.value:.4g}", of)  # fmt: skip
+
+    def _weights(self) -> np.ndarray | None:
+        return None if self.snapshot is None else self.snapshot.filters.get(self.node() or "")
 
     def summary(self) -> str:
-        points = self.history.get(self.node() or "")
+        points, weights = self._points(), self._weights()
         if not points:
             return self.empty
-        histogram = points[-1][1]
-        return f"The weights of {self.node()} lie between {histogram.low:.3g} and {histogram.high:.3g}."
+        step, histogram = points[-1]
+        text = (
+            f"The weights of {self.node()} lie between {histogram.low:.3g} and {histogram.high:.3g} at step {step:,}."
+        )
+        if weights is None or weights.ndim != 4:
+            return text
+        count = weights.shape[3]
+        return text + (f" {count} filters." if count <= _FILTERS else f" Filters 0 to {_FILTERS - 1} of {count}.")
 
     def csv(self) -> str:
         rows = ["step,low,high,counts"]
-        for step, h in self.history.get(self.node() or "", ()):
+        for step, h in self._points():
             rows.append(f"{step},{h.low:.7g},{h.high:.7g}," + " ".join(map(str, h.counts)))
         return "\n".join(rows) + "\n"
 
 
-def _resampled(histogram: Histogram, edges: np.ndarray) -> np.ndarray:
-    """Share of the values in other bins, taking each old bin at its middle."""
-    width = (histogram.high - histogram.low) / len(histogram.counts)
-    middles = histogram.low + width * (np.arange(len(histogram.counts)) + 0.5)
-    counts, _ = np.histogram(middles, edges, weights=histogram.counts)
-    return counts / max(1, counts.max())
-
-
 def filters(weights: np.ndarray) -> np.ndarray:
-    """Filters (KH, KW, C_in, C_out) as one array, in a square of tiles; means over C_in."""
+    """Filters (KH, KW, C_in, C_out) in a square of tiles (R, C, KH, KW); means over C_in, NaN where there is none."""
     height, width, _, count = weights.shape
     count = min(count, _FILTERS)
     columns = int(np.ceil(np.sqrt(count)))
     rows = -(-count // columns)
-    out = np.full((rows * (height + 1), columns * (width + 1)), np.nan, np.float32)
-    for number in range(count):
-        top, left = number // columns * (height + 1), number % columns * (width + 1)
-        out[top : top + height, left : left + width] = weights[:, :, :, number].mean(axis=2)
-    return out
+    out = np.full((rows * columns, height, width), np.nan, np.float32)
+    out[:count] = weights[..., :count].mean(axis=2).transpose(2, 0, 1)
+    return out.reshape(rows, columns, height, width)

@@ -15,11 +15,16 @@ from nnvis.probe import Probe
 from nnvis.training import Training
 from ui.session.messages import Snapshot
 
-#: Share of the time that looking may take; seconds between two looks at the least and at the most.
-SHARE, SHORTEST, LONGEST = 0.05, 0.25, 5.0
-#: Examples of the probe batch, of the pictures, and of the confusion matrix.
-PROBE, SHOWN, CONFUSION = 32, 8, 512
+#: Share of the time that looking may take; seconds between two looks at the least.
+SHARE, SHORTEST = 0.05, 0.25
+#: Examples of the probe batch and of the pictures.
+PROBE, SHOWN = 32, 8
+#: Seconds of a look that the confusion matrix may take in any case, and a third of it where looks take longer;
+#: examples that it is made of at first and at the least.
+CONFUSION, FIRST, FEWEST = 0.02, 64, 16
 _GRID = 64
+#: Pictures, or points, of a cell of the confusion matrix; examples that are offered to choose from.
+_PICTURES, _POINTS, _OFFERED = 9, 200, 16
 Statistics = dict[str, dict[str, tuple[float, float, float, float]]]
 
 
@@ -33,27 +38,40 @@ class Looker:
         #: Snapshots that the app has not shown yet.
         self.unseen = 0
         self._next = 0.0
+        self._cost = self._measured = 0.0
+        self._shown: tuple = ()
         self._probe: Probe | None = None
+        self._count = FIRST
+        self._of_class: tuple[Dataset | None, tuple[int, ...]] = (None, ())
 
     @property
     def due(self) -> bool:
-        """Whether it is time for another look, and the app has shown the last one."""
-        return time.perf_counter() >= self._next and self.unseen <= 0
+        """Whether it is time for another look or something else is asked for, and the app has shown the last one."""
+        return (time.perf_counter() >= self._next or self._wanted != self._shown) and self.unseen <= 0
+
+    @property
+    def _wanted(self) -> tuple:
+        return self.nodes, self.filters, self.examples
 
     def before_step(self, training: Training) -> None:
         """The next step is the one whose update is measured."""
+        start = time.perf_counter()
         self._probe = self._probe_of(training.net, training.options)
         self._probe.before_step()
+        self._measured = time.perf_counter() - start
 
     def after_step(self) -> None:
         """Measure the update."""
+        start = time.perf_counter()
         if self._probe is not None:
             with np.errstate(all="ignore"):
                 self._probe.after_step()
+        self._measured += time.perf_counter() - start
 
     def _probe_of(self, net: Network, options: TrainOptions) -> Probe:
         if self._probe is None or self._probe.net is not net or self._probe.loss != options.loss:
             self._probe = Probe(net, options.loss)
+            self._count, self._cost = FIRST, 0.0  # another network may be a thousand times slower
         return self._probe
 
     # --- a snapshot ---------------------------------------------------------------------------------------
@@ -62,23 +80,28 @@ class Looker:
         self, net: Network, options: TrainOptions, data: Dataset, run: str, step: int
     ) -> tuple[Snapshot, Statistics]:
         """A snapshot, and the statistics of all parameters."""
-        start = time.perf_counter()
+        start, self._shown = time.perf_counter(), self._wanted
         with np.errstate(all="ignore"):  # a network that diverges is looked at, too
             made = self._look(net, options, data, run, step), _parameter_statistics(net)
-        cost = time.perf_counter() - start
-        self._next = start + cost + min(max(cost / SHARE, SHORTEST), LONGEST)
+        end = time.perf_counter()
+        self._cost, self._measured = end - start + self._measured, 0.0
+        # However large the network: looks of a second are twenty seconds apart.
+        self._next = end + max(self._cost / SHARE, SHORTEST)
         self.unseen += 1
         return made
 
     def _look(self, net: Network, options: TrainOptions, data: Dataset, run: str, step: int) -> Snapshot:
         held = data.validation or data.test
-        shown = held.subset([i for i in self.examples if i < len(held)] or np.arange(min(SHOWN, len(held))))
+        chosen = tuple(i for i in self.examples if 0 <= i < len(held)) or tuple(range(min(SHOWN, len(held))))
+        shown = held.subset(np.array(chosen, np.int64))
         probe = self._probe_of(net, options)
         batch = held.head(PROBE)
         layers = probe.look(_prepared(batch.images, data, options), batch.labels)
-        more = held.head(CONFUSION if len(held) and step else SHOWN)
+        more = held.head(self._count if step else SHOWN)
         decides = len(net.output_shape) == 1  # while a network is being built, its end may be an image
-        confusion, cells = self._confusion(net, options, data, more) if decides else (None, {})
+        confusion, cells, wrong = None, {}, ()
+        if decides:
+            confusion, cells, wrong = _confusion(self._guesses(net, options, data, more, len(held)), more, data)
         return Snapshot(
             run, step, tuple(layers), shown.images, shown.labels, tuple(data.class_names or ()),
             probe.features(_prepared(shown.images, data, options), self.nodes) if self.nodes else {},
@@ -86,8 +109,27 @@ class Looker:
              if net.parameters.values.get(f"{n}.weight") is not None},
             self._probabilities(net, options, data, shown.images) if decides else None,
             *(self._boundary(net, options, data) if decides else (None, None)),
-            confusion, cells, {s.node: s.gradient_mean for s in layers},
+            confusion, cells, {s.node: s.gradient_mean for s in layers}, chosen, len(held), self._firsts(data, held),
+            wrong,
         )  # fmt: skip
+
+    def _guesses(self, net: Network, options: TrainOptions, data: Dataset, part: Split, most: int) -> np.ndarray:
+        """Probabilities for the confusion matrix; the next one is made of more or fewer examples, as time allows."""
+        start = time.perf_counter()
+        found = self._probabilities(net, options, data, part.images)
+        took, allowed = time.perf_counter() - start, max(CONFUSION, self._cost / 3)
+        if len(part) >= self._count and took < allowed / 3 and self._count < most:
+            self._count *= 2
+        elif took > 1.5 * allowed:  # not at once above the limit: the matrix is not to jump to and fro
+            self._count = max(FEWEST, self._count // 2)
+        return found
+
+    def _firsts(self, data: Dataset, held: Split) -> tuple[int, ...]:
+        """The first held-out example of each class."""
+        if self._of_class[0] is not data:
+            found = np.unique(held.labels, return_index=True)[1] if data.class_names else ()
+            self._of_class = data, tuple(int(i) for i in found[:_OFFERED])
+        return self._of_class[1]
 
     def predict(self, net: Network, options: TrainOptions, data: Dataset, example: np.ndarray) -> np.ndarray:
         """Probabilities (K,) for one example in data-set units."""
@@ -96,9 +138,6 @@ class Looker:
     def _probabilities(self, net: Network, options: TrainOptions, data: Dataset, images: np.ndarray) -> np.ndarray:
         mean, std = (data.mean, data.std) if options.augmentation.normalise else (None, None)
         return predict_normalised(net, images, mean, std, 64, decision(net, options.loss))
-
-    def _confusion(self, net: Network, options: TrainOptions, data: Dataset, examples: Split):
-        return _confusion(self._probabilities(net, options, data, examples.images), examples, data)
 
     def _boundary(self, net: Network, options: TrainOptions, data: Dataset):
         """Probabilities over the plane that the examples lie in, and its corners; (None, None) elsewhere."""
@@ -118,18 +157,20 @@ def _prepared(images: np.ndarray, data: Dataset, options: TrainOptions) -> np.nd
 
 
 def _confusion(guessed: np.ndarray, examples: Split, data: Dataset):
-    """Counts (K, K) by true and guessed class, and up to nine images of each cell."""
+    """Counts (K, K) by true and guessed class, some images of each cell, and numbers of wrong ones."""
     classes = len(data.class_names or ())
     if not classes or guessed.shape[-1] != classes or examples.labels.dtype != np.int64:
-        return None, {}
+        return None, {}, ()
     chosen = guessed.argmax(axis=-1)
-    counts = np.zeros((classes, classes), np.int64)
-    np.add.at(counts, (examples.labels, chosen), 1)
-    cells: dict[tuple[int, int], list[int]] = {}
-    for number, cell in enumerate(zip(examples.labels.tolist(), chosen.tolist(), strict=True)):
-        if len(cells.setdefault(cell, [])) < 9:
-            cells[cell].append(number)
-    return counts, {cell: examples.images[numbers] for cell, numbers in cells.items()}
+    codes = examples.labels * classes + chosen
+    most = _PICTURES if examples.images.ndim == 4 else _POINTS
+    order = np.argsort(codes, kind="stable")
+    cells, starts = np.unique(codes[order], return_index=True)
+    numbers = {(int(c) // classes, int(c) % classes): part[:most]
+               for c, part in zip(cells, np.split(order, starts[1:]), strict=True)}  # fmt: skip
+    counts = np.bincount(codes, minlength=classes * classes).reshape(classes, classes)
+    wrong = tuple(int(i) for i in np.flatnonzero(chosen != examples.labels)[:_OFFERED])
+    return counts, {cell: examples.images[part] for cell, part in numbers.items()}, wrong
 
 
 def _parameter_statistics(net: Network) -> Statistics:

@@ -110,7 +110,13 @@ class Snapshot:
     boundary : ndarray (G, G) or (G, G, K) or None
         Class probabilities over a grid of the plane, for 2-D data; `extent` is (x0, y0, x1, y1).
     confusion : ndarray (K, K) or None
-        Rows are true classes; from the probe's held-out examples.
+        Rows are true classes; of as many held-out examples as there was time for.
+    confusion_examples : mapping of (true, guessed) to ndarray
+        Up to nine examples of each cell.
+    examples : tuple of int
+        Which held-out examples `images` are; there are `held_out` of them.
+    of_class, wrong : tuple of int
+        Held-out examples to choose from: the first of each class, and some that are guessed wrongly now.
     gradients : mapping of str to float
         Mean absolute gradient of each node's output, to tint wires.
     """
@@ -129,6 +135,10 @@ class Snapshot:
     confusion: np.ndarray | None = None
     confusion_examples: Mapping[tuple[int, int], np.ndarray] = field(default_factory=dict)
     gradients: Mapping[str, float] = field(default_factory=dict)
+    examples: tuple[int, ...] = ()
+    held_out: int = 0
+    of_class: tuple[int, ...] = ()
+    wrong: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,13 @@ class ScopeWiring(QObject):
         self._ask()
 
     def _wanted(self, scope: str, wants) -> None:
-        self._wants[scope] = wants
         if wants.examples is not None:
             self.session.choose_examples(wants.examples)
+            for other in self.scopes:
+                if other.name != scope:
+                    other.follow_examples(wants.way, wants.examples)
+            return
+        self._wants[scope] = wants
         self._ask()
 
     def _ask(self) -> None:
