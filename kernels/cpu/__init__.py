@@ -29,6 +29,10 @@ from kernels.cpu.activations import (
 from kernels.cpu.augment import (
     gather_images,
 )
+from kernels.cpu.channels import (
+    channel_shuffle_backward,
+    channel_shuffle_forward,
+)
 from kernels.cpu.conv import (
     conv2d_backward_data,
     conv2d_backward_weights,
@@ -108,6 +112,8 @@ __all__ = [
     "batch_norm_forward_train",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
+    "channel_shuffle_backward",
+    "channel_shuffle_forward",
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",

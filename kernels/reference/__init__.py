@@ -30,6 +30,10 @@ from kernels.reference.activations import (
 from kernels.reference.augment import (
     gather_images,
 )
+from kernels.reference.channels import (
+    channel_shuffle_backward,
+    channel_shuffle_forward,
+)
 from kernels.reference.conv import (
     conv2d_backward_data,
     conv2d_backward_weights,
@@ -109,6 +113,8 @@ __all__ = [
     "batch_norm_forward_train",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
+    "channel_shuffle_backward",
+    "channel_shuffle_forward",
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",

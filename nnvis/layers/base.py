@@ -254,6 +254,11 @@ def whole(value: Any, name: str, minimum: int) -> int:
     return int(value)
 
 
+def rows(array: np.ndarray) -> np.ndarray:
+    """A view ``(M, C)`` of an array ``(..., C)``."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+
+
 def fraction(value: Any, name: str) -> float:
     """`value` as a number with 0 <= value < 1."""
     if not isinstance(value, int | float) or not 0 <= value < 1:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from nnvis.errors import ConfigError, ShapeError
-from nnvis.layers.base import Flow, Layer, Shape, describe, whole
+from nnvis.layers.base import Flow, Layer, Shape, describe, rows, whole
 
 
 def _broadcast(kind: str, shapes: tuple[Shape, ...]) -> Shape:
@@ -82,17 +81,17 @@ class Concat(Layer):
         return (*shapes[0][:-1], sum(s[-1] for s in shapes))
 
     def forward(self, at: Flow) -> None:
-        start, y = 0, _rows(at.y)
-        for x in map(_rows, at.xs):
+        start, y = 0, rows(at.y)
+        for x in map(rows, at.xs):
             at.kernels.copy_columns(x, y, 0, start, x.shape[1])
             start += x.shape[1]
 
     def backward(self, at: Flow) -> None:
-        start, dy = 0, _rows(at.dy)
+        start, dy = 0, rows(at.dy)
         for x, dx in zip(at.xs, at.dxs, strict=True):
             width = x.shape[-1]
             if dx is not None:
-                at.kernels.copy_columns(dy, _rows(dx), start, 0, width)
+                at.kernels.copy_columns(dy, rows(dx), start, 0, width)
             start += width
 
 
@@ -139,14 +138,10 @@ class Split(Layer):
 
     def forward(self, at: Flow) -> None:
         start, width = self._range(at.x.shape[-1])
-        at.kernels.copy_columns(_rows(at.x), _rows(at.y), start, 0, width)
+        at.kernels.copy_columns(rows(at.x), rows(at.y), start, 0, width)
 
     def backward(self, at: Flow) -> None:
         if at.dx is not None:
             start, width = self._range(at.dx.shape[-1])
             at.dx.fill(0)
-            at.kernels.copy_columns(_rows(at.dy), _rows(at.dx), 0, start, width)
-
-
-def _rows(array: np.ndarray) -> np.ndarray:
-    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+            at.kernels.copy_columns(rows(at.dy), rows(at.dx), 0, start, width)

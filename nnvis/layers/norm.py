@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import numpy as np
-
 from nnvis.errors import ConfigError, ShapeError
 from nnvis.init import Constant, Zeros
-from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, describe, image_shape
+from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, describe, image_shape, rows
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class BatchNorm2d(Layer):
         return {"mean": Cache(channels, per_example=False), "inv_std": Cache(channels, per_example=False)}
 
     def forward(self, at: Flow) -> None:
-        x, y, gamma, beta = _rows(at.x), _rows(at.y), at.params["weight"], at.params["bias"]
+        x, y, gamma, beta = rows(at.x), rows(at.y), at.params["weight"], at.params["bias"]
         running = at.buffers["running_mean"], at.buffers["running_var"]
         if not at.training:
             at.kernels.batch_norm_forward_inference(x, gamma, beta, *running, y, self.eps)
@@ -74,8 +72,8 @@ class BatchNorm2d(Layer):
     def backward(self, at: Flow) -> None:
         if at.dx is None and not at.grads:
             return
-        x, dy, gamma = _rows(at.x), _rows(at.dy), at.params["weight"]
-        dx = _rows(at.dx if at.dx is not None else at.dy)
+        x, dy, gamma = rows(at.x), rows(at.dy), at.params["weight"]
+        dx = rows(at.dx if at.dx is not None else at.dy)
         dgamma, dbeta = at.grads["weight"], at.grads["bias"]
         if at.training:
             batch = at.caches["mean"], at.caches["inv_std"]
@@ -96,7 +94,3 @@ class BatchNorm1d(BatchNorm2d):
                 "use BatchNorm2d for images."
             )
         return shapes[0]
-
-
-def _rows(array: np.ndarray) -> np.ndarray:
-    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])

@@ -246,6 +246,8 @@ CALLS = {
     "sum_of_squares": (Input(*FLAT),),
     "clip_by_value": (InPlace(*FLAT), 0.5),
     "all_finite": (Input(*FLAT),),
+    "channel_shuffle_forward": (Input(*ROWS), Output(*ROWS), 2),
+    "channel_shuffle_backward": (Input(*ROWS), Output(*ROWS), 2),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),

@@ -61,6 +61,7 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "Reshape": (nv.Reshape((-1,)), "view", "Gives the values another shape"),
     "PadChannels": (nv.PadChannels(32), "zeros", "Adds channels of zeros"),
     "ZeroPad2d": (nv.ZeroPad2d(1), "border margin", "Puts zeros around the image"),
+    "ChannelShuffle": (nv.ChannelShuffle(2), "groups shufflenet", "Mixes the channels of different groups"),
     "Split": (nv.Split(2), "chunk", "Takes one part of the channels"),
     "Flatten": (nv.Flatten(), "vector reshape", "Lays an image out as one long vector"),
 }

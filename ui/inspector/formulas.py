@@ -29,6 +29,7 @@ FORMULAS = {
     "Add": "y = x₁ + x₂ + …",
     "Multiply": "y = x₁ · x₂",
     "Concat": "y = [x₁, x₂, …] along the channels",
+    "ChannelShuffle": "y[j·g + i] = x[i·C/g + j]",
     "Flatten": "y = all values of x in a row",
 }
 #: Stem of the textbook functions, where it is not the kind in lower case.
@@ -37,6 +38,7 @@ _STEMS = {
     "AvgPool2d": "avg_pool", "GlobalAvgPool2d": "global_avg_pool", "GlobalMaxPool2d": "global_max_pool",
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
+    "ChannelShuffle": "channel_shuffle",
 }  # fmt: skip
 
 

@@ -105,6 +105,11 @@ def test_concat_and_split_cut_the_channels_in_the_same_places(cs, n):
     check_layer(nv.Split(tuple(cs), len(cs) - 1), (3, 2, sum(cs)), batch=n)
 
 
+@pytest.mark.parametrize(("c", "groups"), [(1, 1), (6, 2), (6, 3), (10, 10), (24, 4), (130, 10), (192, 8)])
+def test_channel_shuffle_moves_channels_and_gradients_alike(c, groups):
+    check_layer(nv.ChannelShuffle(groups), (3, 2, c))
+
+
 def test_reshape_keeps_the_values_in_order():
     check_layer(nv.Reshape((6, -1)), (3, 4, 5))
 
@@ -112,7 +117,7 @@ def test_reshape_keeps_the_values_in_order():
 def test_every_layer_kind_is_covered_here():
     tested = {layer.kind for layer in ELEMENTWISE} | {
         "Conv2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "BatchNorm1d",
-        "Add", "Multiply", "Concat", "Split", "Reshape",
+        "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle",
     }  # fmt: skip
     assert set(LAYERS) == tested
 
@@ -124,6 +129,7 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.Conv2d(8, kernel_size=0), "kernel_size"),
         (lambda: nv.Conv2d(8, groups=3), "groups"),
         (lambda: nv.Conv2d(8, 4, padding="same"), "odd kernel"),
+        (lambda: nv.ChannelShuffle(0), "groups"),
         (lambda: nv.MaxPool2d(2, padding=2), "padding"),
         (lambda: nv.Dropout(1.0), "rate"),
         (lambda: nv.BatchNorm2d(eps=0), "eps"),
@@ -142,6 +148,7 @@ def test_an_impossible_option_is_refused_by_name(make, words):
         (nv.Conv2d(4, 5), [(3, 3, 1)], "larger than its input 3x3x1"),
         (nv.Conv2d(4), [(10,)], "needs images"),
         (nv.Conv2d(4, groups=2), [(5, 5, 3)], "groups do not divide"),
+        (nv.ChannelShuffle(2), [(5, 5, 3)], "groups do not divide"),
         (nv.Linear(4), [(5, 5, 3)], "put a Flatten"),
         (nv.Add(), [(5, 5, 3), (5, 5, 4)], "5x5x3 and 5x5x4"),
         (nv.Concat(), [(5, 5, 3), (4, 5, 3)], "equal heights"),

@@ -1,0 +1,68 @@
+"""Single layers against PyTorch's: same weights, same output, same gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nnvis as nv
+from nnvis.layers.base import Layer
+from tests.nnvis.check_layer import graph_of, relative_error
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+F = torch.nn.functional
+
+TOLERANCE = 1e-4
+
+
+def channels_first(x):
+    """(N, H, W, C) as PyTorch's (N, C, H, W)."""
+    return x.permute(0, 3, 1, 2)
+
+
+def channels_last(x):
+    return x.permute(0, 2, 3, 1)
+
+
+def compare(layer: Layer, theirs, *shapes, seed: int = 0, batch: int = 3, spread: float = 1.0) -> None:
+    """Assert that `layer` and ``theirs(parameters, *inputs)`` agree in float32, both ways.
+
+    `theirs` takes the parameters by name, as tensors in this engine's order, and channels-last inputs.
+    """
+    random = np.random.default_rng(seed)
+    net = nv.Network(graph_of(layer, list(shapes)))
+    for value in net.parameters.values.values():
+        value[...] = random.normal(size=value.shape)
+    net.parameters.version += 1
+    arrays = [spread * random.normal(size=(batch, *shape)).astype(np.float32) for shape in shapes]
+    inputs = [torch.tensor(array, requires_grad=True) for array in arrays]
+    state = {n.removeprefix("layer."): torch.tensor(v, requires_grad=True) for n, v in net.state_dict().items()}
+    expected = theirs(state, *inputs)
+    dy = random.normal(size=expected.shape).astype(np.float32)
+    expected.backward(torch.from_numpy(dy))
+    y = net.forward(np.concatenate([a.reshape(batch, -1) for a in arrays], axis=1), training=True)
+    assert relative_error(y, expected.detach().numpy()) < TOLERANCE
+    dx = net.backward(dy)
+    gradients = np.concatenate([i.grad.numpy().reshape(batch, -1) for i in inputs], axis=1)
+    assert relative_error(dx, gradients) < TOLERANCE
+    for name, gradient in net.gradients().items():
+        assert relative_error(gradient, state[name.removeprefix("layer.")].grad.numpy()) < TOLERANCE, name
+
+
+def convolution(state, x, **options):
+    weight = state["weight"].permute(3, 2, 0, 1)
+    return channels_last(F.conv2d(channels_first(x), weight, state.get("bias"), **options))
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(8, 2), (12, 3), (16, 16), (5, 5)])
+def test_grouped_and_depthwise_convolutions(channels, groups):
+    layer = nv.Conv2d(2 * channels, 3, 2, 1, groups=groups)
+    compare(layer, lambda s, x: convolution(s, x, stride=2, padding=1, groups=groups), (9, 8, channels))
+
+
+@pytest.mark.parametrize(("channels", "groups"), [(6, 2), (24, 3), (64, 8)])
+def test_channel_shuffle(channels, groups):
+    shuffle = torch.nn.ChannelShuffle(groups)
+    compare(
+        nv.ChannelShuffle(groups), lambda s, x: channels_last(shuffle(channels_first(x).contiguous())), (4, 5, channels)
+    )
