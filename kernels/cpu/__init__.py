@@ -53,6 +53,12 @@ from kernels.cpu.elementwise import (
     pad2d_forward,
     scale_forward,
 )
+from kernels.cpu.layer_norm import (
+    group_norm_backward,
+    group_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+)
 from kernels.cpu.losses import (
     bce_with_logits_backward,
     bce_with_logits_forward,
@@ -125,8 +131,12 @@ __all__ = [
     "gather_images",
     "gelu_backward",
     "gelu_forward",
+    "group_norm_backward",
+    "group_norm_forward",
     "hard_swish_backward",
     "hard_swish_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_data",

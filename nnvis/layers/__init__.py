@@ -6,7 +6,7 @@ from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
 from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add, Concat, Multiply, Split
-from nnvis.layers.norm import BatchNorm1d, BatchNorm2d
+from nnvis.layers.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
 from nnvis.layers.pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -20,6 +20,6 @@ from nnvis.layers.shape import Flatten, Identity, PadChannels, Reshape, ZeroPad2
 __all__ = [
     "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
     "ChannelShuffle", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d",
-    "Hardswish", "Identity", "Layer", "LeakyReLU", "Linear", "MaxPool2d", "Multiply", "PadChannels", "ReLU",
-    "ReLU6", "Reshape", "SiLU", "Sigmoid", "Softmax", "Split", "Tanh", "ZeroPad2d",
+    "GroupNorm", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear", "MaxPool2d", "Multiply",
+    "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU", "Sigmoid", "Softmax", "Split", "Tanh", "ZeroPad2d",
 ]  # fmt: skip

@@ -248,6 +248,16 @@ CALLS = {
     "all_finite": (Input(*FLAT),),
     "channel_shuffle_forward": (Input(*ROWS), Output(*ROWS), 2),
     "channel_shuffle_backward": (Input(*ROWS), Output(*ROWS), 2),
+    "layer_norm_forward": (Input(*ROWS), Input(*C), Input(*C), Output(*ROWS), Output(4), Output(4), 1e-5),
+    "layer_norm_backward": (
+        Input(*ROWS), Input(*C), Input(4), Input(4), Input(*ROWS), Output(*ROWS), Output(*C), Output(*C),
+    ),
+    "group_norm_forward": (
+        Input(2, 5, 6), Input(*C), Input(*C), Output(2, 5, 6), Output(2, 3), Output(2, 3), 1e-5,
+    ),
+    "group_norm_backward": (
+        Input(2, 5, 6), Input(*C), Input(2, 3), Input(2, 3), Input(2, 5, 6), Output(2, 5, 6), Output(*C), Output(*C),
+    ),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),

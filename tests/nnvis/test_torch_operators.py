@@ -66,3 +66,16 @@ def test_channel_shuffle(channels, groups):
     compare(
         nv.ChannelShuffle(groups), lambda s, x: channels_last(shuffle(channels_first(x).contiguous())), (4, 5, channels)
     )
+
+
+@pytest.mark.parametrize("shape", [(10,), (7, 48), (3, 4, 33)])
+def test_layer_norm(shape):
+    compare(nv.LayerNorm(), lambda s, x: F.layer_norm(x, shape[-1:], s["weight"], s["bias"]), shape)
+
+
+@pytest.mark.parametrize("groups", [1, 3, 24])
+def test_group_norm(groups):
+    def theirs(s, x):
+        return channels_last(F.group_norm(channels_first(x), groups, s["weight"], s["bias"]))
+
+    compare(nv.GroupNorm(groups), theirs, (5, 6, 24))

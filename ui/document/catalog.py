@@ -53,6 +53,8 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "ReLU": (nv.ReLU(), "rectifier activation", "Keeps positive values and makes the rest zero"),
     "BatchNorm2d": (nv.BatchNorm2d(), "batchnorm normalisation", "Centres and scales each channel over the batch"),
     "BatchNorm1d": (nv.BatchNorm1d(), "batchnorm normalisation", "Centres and scales each feature over the batch"),
+    "LayerNorm": (nv.LayerNorm(), "layernorm transformer", "Centres and scales each token over its own features"),
+    "GroupNorm": (nv.GroupNorm(4), "groupnorm instance", "Centres and scales groups of channels within each image"),
     "MaxPool2d": (nv.MaxPool2d(2), "pooling subsampling", "Keeps the largest value of each window"),
     "AvgPool2d": (nv.AvgPool2d(2), "pooling subsampling mean", "Takes the mean of each window"),
     "AdaptiveAvgPool2d": (nv.AdaptiveAvgPool2d(1), "pooling", "Means over windows that give a chosen output size"),

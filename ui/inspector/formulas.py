@@ -22,6 +22,8 @@ FORMULAS = {
     "Dropout": "training: y = x·mask / (1 - p)      else y = x",
     "BatchNorm2d": "y = γ·(x - mean) / √(var + ε) + β, per channel",
     "BatchNorm1d": "y = γ·(x - mean) / √(var + ε) + β, per feature",
+    "LayerNorm": "y = γ·(x - mean) / √(var + ε) + β, over the features of each token",
+    "GroupNorm": "y = γ·(x - mean) / √(var + ε) + β, over a group of channels of each image",
     "MaxPool2d": "y[i,j,c] = max of the window",
     "AvgPool2d": "y[i,j,c] = mean of the window",
     "GlobalAvgPool2d": "y[c] = mean of channel c",
@@ -38,7 +40,7 @@ _STEMS = {
     "AvgPool2d": "avg_pool", "GlobalAvgPool2d": "global_avg_pool", "GlobalMaxPool2d": "global_max_pool",
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
-    "ChannelShuffle": "channel_shuffle",
+    "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
 }  # fmt: skip
 
 

@@ -84,6 +84,25 @@ def test_batch_norm_of_vectors_and_tokens(c, n, tokens, training):
     check_layer(nv.BatchNorm1d(), (tokens, c) if tokens else (c,), batch=n, training=training)
 
 
+# A single value is normalised to zero: its gradient is nothing but rounding.
+@given(
+    c=st.sampled_from([3, 6, 10, 24, 130]), tokens=st.sampled_from([0, 1, 3]), affine=st.booleans(),
+    training=st.booleans(), n=batches,
+)  # fmt: skip
+@few
+def test_layer_norm_of_vectors_and_tokens(c, tokens, affine, training, n):
+    check_layer(nv.LayerNorm(0.1, affine), (tokens, c) if tokens else (c,), batch=n, training=training)
+
+
+@given(
+    groups=st.sampled_from([1, 2, 3, 8]), per_group=st.sampled_from([1, 2, 5, 16]), h=sizes, w=sizes,
+    affine=st.booleans(), n=batches,
+)  # fmt: skip
+@few
+def test_group_norm_is_right_for_any_groups(groups, per_group, h, w, affine, n):
+    check_layer(nv.GroupNorm(groups, 0.1, affine), (h + 1, w + 1, groups * per_group), batch=n)
+
+
 @pytest.mark.parametrize("kind", [nv.Add, nv.Multiply])
 @given(c=channels, h=sizes, w=sizes, kept=st.tuples(*[st.booleans()] * 3), n=batches)
 @few
@@ -117,7 +136,8 @@ def test_reshape_keeps_the_values_in_order():
 def test_every_layer_kind_is_covered_here():
     tested = {layer.kind for layer in ELEMENTWISE} | {
         "Conv2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "BatchNorm1d",
-        "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle",
+        "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle", "LayerNorm",
+        "GroupNorm",
     }  # fmt: skip
     assert set(LAYERS) == tested
 
@@ -133,6 +153,8 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.MaxPool2d(2, padding=2), "padding"),
         (lambda: nv.Dropout(1.0), "rate"),
         (lambda: nv.BatchNorm2d(eps=0), "eps"),
+        (lambda: nv.LayerNorm(eps=0), "eps"),
+        (lambda: nv.GroupNorm(0), "num_groups"),
         (lambda: nv.Split(2, part=2), "part"),
         (lambda: nv.Linear(2.5), "out_features"),
     ],
@@ -149,6 +171,7 @@ def test_an_impossible_option_is_refused_by_name(make, words):
         (nv.Conv2d(4), [(10,)], "needs images"),
         (nv.Conv2d(4, groups=2), [(5, 5, 3)], "groups do not divide"),
         (nv.ChannelShuffle(2), [(5, 5, 3)], "groups do not divide"),
+        (nv.GroupNorm(2), [(5, 5, 3)], "groups do not divide"),
         (nv.Linear(4), [(5, 5, 3)], "put a Flatten"),
         (nv.Add(), [(5, 5, 3), (5, 5, 4)], "5x5x3 and 5x5x4"),
         (nv.Concat(), [(5, 5, 3), (4, 5, 3)], "equal heights"),
