@@ -9,6 +9,8 @@ from __future__ import annotations
 from kernels.cpu.activations import (
     gelu_backward,
     gelu_forward,
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     hard_swish_backward,
     hard_swish_forward,
     leaky_relu_backward,
@@ -99,6 +101,10 @@ from kernels.cpu.pooling import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from kernels.cpu.response_norm import (
+    local_response_norm_backward,
+    local_response_norm_forward,
+)
 
 __all__ = [
     "accumulate",
@@ -133,6 +139,8 @@ __all__ = [
     "gelu_forward",
     "group_norm_backward",
     "group_norm_forward",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
     "layer_norm_backward",
@@ -142,6 +150,8 @@ __all__ = [
     "linear_backward_data",
     "linear_backward_weights",
     "linear_forward",
+    "local_response_norm_backward",
+    "local_response_norm_forward",
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",

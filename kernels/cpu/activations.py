@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kernels.cpu.rectifiers import (
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     hard_swish_backward,
     hard_swish_forward,
     leaky_relu_backward,
@@ -27,6 +29,8 @@ from kernels.cpu.softmax import softmax_backward, softmax_forward
 __all__ = [
     "gelu_backward",
     "gelu_forward",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
     "leaky_relu_backward",

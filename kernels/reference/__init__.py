@@ -10,6 +10,8 @@ from __future__ import annotations
 from kernels.reference.activations import (
     gelu_backward,
     gelu_forward,
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     hard_swish_backward,
     hard_swish_forward,
     leaky_relu_backward,
@@ -100,6 +102,10 @@ from kernels.reference.pooling import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from kernels.reference.response_norm import (
+    local_response_norm_backward,
+    local_response_norm_forward,
+)
 
 __all__ = [
     "accumulate",
@@ -134,6 +140,8 @@ __all__ = [
     "gelu_forward",
     "group_norm_backward",
     "group_norm_forward",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
     "layer_norm_backward",
@@ -143,6 +151,8 @@ __all__ = [
     "linear_backward_data",
     "linear_backward_weights",
     "linear_forward",
+    "local_response_norm_backward",
+    "local_response_norm_forward",
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",

@@ -6,7 +6,7 @@ input x.
 Sources: Goodfellow et al., "Deep Learning" (2016), section 6.3 (sigmoid, tanh, ReLU and its leaky
 form) and 6.2.2.3 (softmax); Krizhevsky, "Convolutional deep belief networks on CIFAR-10" (2010)
 (ReLU6); Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016) (GELU, SiLU); Howard et al.,
-"Searching for MobileNetV3" (2019), section 5.2 (hard swish).
+"Searching for MobileNetV3" (2019), section 5.2 (hard sigmoid, hard swish).
 """
 
 from __future__ import annotations
@@ -202,6 +202,30 @@ def silu_backward(x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
     """
     s = _logistic(x)
     dx[...] = dy * s * (1.0 + x * (1.0 - s))
+
+
+def hard_sigmoid_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """Piecewise sigmoid: ``y = min(max(x + 3, 0), 6) / 6``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output.
+    """
+    y[...] = np.clip(x.astype(np.float64) + 3.0, 0.0, 6.0) / 6.0
+
+
+def hard_sigmoid_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dy / 6`` on the ramp, 0 where ``y <= 0`` or ``y >= 1``.
+
+    Parameters
+    ----------
+    y, dy : ndarray
+    dx : ndarray, same shape
+        Output.
+    """
+    dx[...] = np.where((y <= 0) | (y >= 1), 0.0, dy.astype(np.float64) / 6.0)
 
 
 def hard_swish_forward(x: np.ndarray, y: np.ndarray) -> None:

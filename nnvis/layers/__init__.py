@@ -1,12 +1,24 @@
 """Layers, one family a file."""
 
-from nnvis.layers.activation import GELU, Dropout, Hardswish, LeakyReLU, ReLU, ReLU6, Sigmoid, SiLU, Softmax, Tanh
+from nnvis.layers.activation import (
+    GELU,
+    Dropout,
+    Hardsigmoid,
+    Hardswish,
+    LeakyReLU,
+    ReLU,
+    ReLU6,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Tanh,
+)
 from nnvis.layers.base import LAYERS, Flow, Layer
 from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
 from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add, Concat, Multiply, Split
-from nnvis.layers.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm
+from nnvis.layers.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
 from nnvis.layers.pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -20,6 +32,7 @@ from nnvis.layers.shape import Flatten, Identity, PadChannels, Reshape, ZeroPad2
 __all__ = [
     "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
     "ChannelShuffle", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d",
-    "GroupNorm", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear", "MaxPool2d", "Multiply",
-    "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU", "Sigmoid", "Softmax", "Split", "Tanh", "ZeroPad2d",
+    "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear",
+    "LocalResponseNorm", "MaxPool2d", "Multiply", "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU", "Sigmoid",
+    "Softmax", "Split", "Tanh", "ZeroPad2d",
 ]  # fmt: skip

@@ -71,6 +71,13 @@ class Tanh(_FromOutput):
 
 
 @dataclass(frozen=True)
+class Hardsigmoid(_FromOutput):
+    """``min(max(0, x + 3), 6) / 6``: the sigmoid as a ramp. Howard et al., "Searching for MobileNetV3", 2019."""
+
+    function: ClassVar[str] = "hard_sigmoid"
+
+
+@dataclass(frozen=True)
 class LeakyReLU(_Activation):
     """``x`` for x > 0, else ``negative_slope * x``, so that no unit can die. Maas et al., 2013."""
 

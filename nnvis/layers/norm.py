@@ -216,3 +216,45 @@ class GroupNorm(_WithinExample):
         x, dy, dx = (each.reshape(len(each), -1, each.shape[-1]) for each in arrays)
         saved = at.caches["mean"], at.caches["inv_std"]
         at.kernels.group_norm_backward(x, at.params.get("weight"), *saved, dy, dx, *self._gradients(at))
+
+
+@dataclass(frozen=True)
+class LocalResponseNorm(Layer):
+    """Divide each value by a power of the mean square of its neighbours along the channels.
+
+    Parameters
+    ----------
+    size : int
+        Number of neighbouring channels.
+    alpha, beta, k : float
+        Factor of the mean square, exponent, and what is added.
+
+    Notes
+    -----
+    ``y = x / (k + alpha * mean(x**2))**beta``, as in PyTorch; channels beyond the ends count as zero. AlexNet has size
+    5, beta 0.75, k 2 and a factor of 1e-4 for the sum, which is an alpha of 5e-4 for the mean.
+    Krizhevsky, Sutskever and Hinton, "ImageNet Classification with Deep Convolutional Neural Networks", 2012,
+    section 3.3.
+    """
+
+    family: ClassVar[str] = "normalisation"
+
+    size: int = 5
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __post_init__(self):
+        self._set(size=whole(self.size, "size", 1))
+
+    def caches(self, *shapes: Shape) -> dict[str, Cache]:
+        return {"scale": Cache(shapes[0])}
+
+    def forward(self, at: Flow) -> None:
+        x, y, scale = rows(at.x), rows(at.y), rows(at.caches["scale"])
+        at.kernels.local_response_norm_forward(x, y, scale, self.size, self.alpha, self.beta, self.k)
+
+    def backward(self, at: Flow) -> None:
+        if at.dx is not None:
+            arrays = rows(at.x), rows(at.caches["scale"]), rows(at.dy), rows(at.dx)
+            at.kernels.local_response_norm_backward(*arrays, self.size, self.alpha, self.beta)

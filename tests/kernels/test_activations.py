@@ -19,6 +19,7 @@ ACTIVATIONS = {
     "relu6": 1,
     "gelu": 0,
     "silu": 0,
+    "hard_sigmoid": 1,
     "hard_swish": 0,
     "softmax": 1,
 }
@@ -68,7 +69,7 @@ def test_gradients_that_are_not_a_number_stay_so(name):
     assert np.isfinite(dx[1]).all()
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu6", "gelu", "silu", "hard_swish", "relu", "leaky_relu"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
 def test_huge_inputs_saturate_without_overflow(name):
     x = np.array([-1e30, -200.0, -90.0, -0.0, 0.0, 90.0, 200.0, 1e30], np.float32)
     check(f"{name}_forward", x, blank(8), *extra(name), outputs=[1])

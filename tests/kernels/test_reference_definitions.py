@@ -258,12 +258,14 @@ CALLS = {
     "group_norm_backward": (
         Input(2, 5, 6), Input(*C), Input(2, 3), Input(2, 3), Input(2, 5, 6), Output(2, 5, 6), Output(*C), Output(*C),
     ),
+    "local_response_norm_forward": (Input(*ROWS), Output(*ROWS), Output(*ROWS), 3, 0.5, 0.75, 1.0),
+    "local_response_norm_backward": (Input(*ROWS), Input(*ROWS), Input(*ROWS), Output(*ROWS), 3, 0.5, 0.75),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),
     ),
 }  # fmt: skip
-for _name in ("sigmoid", "tanh", "relu", "relu6", "gelu", "silu", "hard_swish", "softmax"):
+for _name in ("sigmoid", "tanh", "relu", "relu6", "gelu", "silu", "hard_sigmoid", "hard_swish", "softmax"):
     CALLS[f"{_name}_forward"] = (Input(*ROWS), Output(*ROWS))
     CALLS[f"{_name}_backward"] = (Input(*ROWS), Input(*ROWS), Output(*ROWS))
 

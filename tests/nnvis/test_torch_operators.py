@@ -79,3 +79,18 @@ def test_group_norm(groups):
         return channels_last(F.group_norm(channels_first(x), groups, s["weight"], s["bias"]))
 
     compare(nv.GroupNorm(groups), theirs, (5, 6, 24))
+
+
+@pytest.mark.parametrize("options", [{}, {"size": 4, "alpha": 2.0, "beta": 0.5, "k": 2.0}, {"size": 7, "alpha": 1.0}])
+def test_local_response_norm(options):
+    layer = nv.LocalResponseNorm(**options)
+
+    def theirs(s, x):
+        return channels_last(F.local_response_norm(channels_first(x), layer.size, layer.alpha, layer.beta, layer.k))
+
+    compare(layer, theirs, (4, 3, 12))
+
+
+def test_hard_sigmoid_and_hard_swish():
+    compare(nv.Hardsigmoid(), lambda s, x: F.hardsigmoid(x), (40,), spread=3.0)
+    compare(nv.Hardswish(), lambda s, x: F.hardswish(x), (40,), spread=3.0)

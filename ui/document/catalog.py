@@ -55,6 +55,7 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "BatchNorm1d": (nv.BatchNorm1d(), "batchnorm normalisation", "Centres and scales each feature over the batch"),
     "LayerNorm": (nv.LayerNorm(), "layernorm transformer", "Centres and scales each token over its own features"),
     "GroupNorm": (nv.GroupNorm(4), "groupnorm instance", "Centres and scales groups of channels within each image"),
+    "LocalResponseNorm": (nv.LocalResponseNorm(k=2.0), "lrn alexnet", "Channels with strong neighbours are held down"),
     "MaxPool2d": (nv.MaxPool2d(2), "pooling subsampling", "Keeps the largest value of each window"),
     "AvgPool2d": (nv.AvgPool2d(2), "pooling subsampling mean", "Takes the mean of each window"),
     "AdaptiveAvgPool2d": (nv.AdaptiveAvgPool2d(1), "pooling", "Means over windows that give a chosen output size"),

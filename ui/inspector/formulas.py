@@ -18,12 +18,14 @@ FORMULAS = {
     "GELU": "y = x·Φ(x)",
     "SiLU": "y = x·σ(x)",
     "Hardswish": "y = x·min(max(0, x + 3), 6) / 6",
+    "Hardsigmoid": "y = min(max(0, x + 3), 6) / 6",
     "Softmax": "yₖ = eˣᵏ / Σ eˣʲ",
     "Dropout": "training: y = x·mask / (1 - p)      else y = x",
     "BatchNorm2d": "y = γ·(x - mean) / √(var + ε) + β, per channel",
     "BatchNorm1d": "y = γ·(x - mean) / √(var + ε) + β, per feature",
     "LayerNorm": "y = γ·(x - mean) / √(var + ε) + β, over the features of each token",
     "GroupNorm": "y = γ·(x - mean) / √(var + ε) + β, over a group of channels of each image",
+    "LocalResponseNorm": "y = x / (k + α/n · Σ x²)^β, over n neighbouring channels",
     "MaxPool2d": "y[i,j,c] = max of the window",
     "AvgPool2d": "y[i,j,c] = mean of the window",
     "GlobalAvgPool2d": "y[c] = mean of channel c",
@@ -41,6 +43,7 @@ _STEMS = {
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
+    "Hardsigmoid": "hard_sigmoid", "LocalResponseNorm": "local_response_norm",
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 ELEMENTWISE = [
     nv.ReLU(), nv.LeakyReLU(0.1), nv.ReLU6(), nv.Sigmoid(), nv.Tanh(), nv.GELU(), nv.SiLU(), nv.Hardswish(),
+    nv.Hardsigmoid(), nv.LocalResponseNorm(), nv.LocalResponseNorm(4, 2.0, 0.5, 1.5),
     nv.Softmax(), nv.Dropout(0.4), nv.Dropout(0.4, inverted=False), nv.Flatten(), nv.Identity(),
     nv.PadChannels((1, 2)), nv.ZeroPad2d((1, 0, 2, 3)), nv.GlobalAvgPool2d(), nv.GlobalMaxPool2d(), nv.BatchNorm2d(),
 ]  # fmt: skip
@@ -155,6 +156,7 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.BatchNorm2d(eps=0), "eps"),
         (lambda: nv.LayerNorm(eps=0), "eps"),
         (lambda: nv.GroupNorm(0), "num_groups"),
+        (lambda: nv.LocalResponseNorm(0), "size"),
         (lambda: nv.Split(2, part=2), "part"),
         (lambda: nv.Linear(2.5), "out_features"),
     ],
