@@ -101,6 +101,10 @@ from kernels.cpu.pooling import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from kernels.cpu.resample import (
+    upsample2d_backward,
+    upsample2d_forward,
+)
 from kernels.cpu.response_norm import (
     local_response_norm_backward,
     local_response_norm_forward,
@@ -180,4 +184,6 @@ __all__ = [
     "sum_of_squares",
     "tanh_backward",
     "tanh_forward",
+    "upsample2d_backward",
+    "upsample2d_forward",
 ]

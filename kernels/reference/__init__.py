@@ -102,6 +102,10 @@ from kernels.reference.pooling import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from kernels.reference.resample import (
+    upsample2d_backward,
+    upsample2d_forward,
+)
 from kernels.reference.response_norm import (
     local_response_norm_backward,
     local_response_norm_forward,
@@ -181,4 +185,6 @@ __all__ = [
     "sum_of_squares",
     "tanh_backward",
     "tanh_forward",
+    "upsample2d_backward",
+    "upsample2d_forward",
 ]

@@ -27,6 +27,7 @@ from nnvis.layers.pooling import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
+from nnvis.layers.resample import Upsample
 from nnvis.layers.shape import Flatten, Identity, PadChannels, Reshape, ZeroPad2d
 
 __all__ = [
@@ -34,5 +35,5 @@ __all__ = [
     "ChannelShuffle", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d",
     "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear",
     "LocalResponseNorm", "MaxPool2d", "Multiply", "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU", "Sigmoid",
-    "Softmax", "Split", "Tanh", "ZeroPad2d",
+    "Softmax", "Split", "Tanh", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

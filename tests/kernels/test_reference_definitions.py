@@ -260,6 +260,8 @@ CALLS = {
     ),
     "local_response_norm_forward": (Input(*ROWS), Output(*ROWS), Output(*ROWS), 3, 0.5, 0.75, 1.0),
     "local_response_norm_backward": (Input(*ROWS), Input(*ROWS), Input(*ROWS), Output(*ROWS), 3, 0.5, 0.75),
+    "upsample2d_forward": (Input(*IMAGE), Output(2, 10, 15, 6), True),
+    "upsample2d_backward": (Input(2, 10, 15, 6), Output(*IMAGE), True),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),

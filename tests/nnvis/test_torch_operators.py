@@ -94,3 +94,11 @@ def test_local_response_norm(options):
 def test_hard_sigmoid_and_hard_swish():
     compare(nv.Hardsigmoid(), lambda s, x: F.hardsigmoid(x), (40,), spread=3.0)
     compare(nv.Hardswish(), lambda s, x: F.hardswish(x), (40,), spread=3.0)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+@pytest.mark.parametrize("scale", [(1, 2), (2, 2), (3, 4), (8, 8)])
+@pytest.mark.parametrize("size", [(1, 1), (5, 4)])
+def test_upsampling(mode, scale, size):
+    theirs = torch.nn.Upsample(scale_factor=scale, mode=mode)
+    compare(nv.Upsample(scale, mode), lambda s, x: channels_last(theirs(channels_first(x))), (*size, 9))

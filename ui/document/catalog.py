@@ -65,6 +65,7 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "PadChannels": (nv.PadChannels(32), "zeros", "Adds channels of zeros"),
     "ZeroPad2d": (nv.ZeroPad2d(1), "border margin", "Puts zeros around the image"),
     "ChannelShuffle": (nv.ChannelShuffle(2), "groups shufflenet", "Mixes the channels of different groups"),
+    "Upsample": (nv.Upsample(2), "enlarge interpolate bilinear nearest", "Makes the image larger"),
     "Split": (nv.Split(2), "chunk", "Takes one part of the channels"),
     "Flatten": (nv.Flatten(), "vector reshape", "Lays an image out as one long vector"),
 }

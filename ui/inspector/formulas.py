@@ -34,6 +34,7 @@ FORMULAS = {
     "Multiply": "y = x₁ · x₂",
     "Concat": "y = [x₁, x₂, …] along the channels",
     "ChannelShuffle": "y[j·g + i] = x[i·C/g + j]",
+    "Upsample": "y[i,j] = Σ a[i,u] · b[j,v] · x[u,v], a and b by distance",
     "Flatten": "y = all values of x in a row",
 }
 #: Stem of the textbook functions, where it is not the kind in lower case.
@@ -43,7 +44,7 @@ _STEMS = {
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
-    "Hardsigmoid": "hard_sigmoid", "LocalResponseNorm": "local_response_norm",
+    "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d", "LocalResponseNorm": "local_response_norm",
 }  # fmt: skip
 
 

@@ -130,6 +130,15 @@ def test_channel_shuffle_moves_channels_and_gradients_alike(c, groups):
     check_layer(nv.ChannelShuffle(groups), (3, 2, c))
 
 
+@given(
+    c=channels, h=sizes, w=sizes, scale=st.one_of(st.integers(1, 3), pairs), n=batches,
+    mode=st.sampled_from(["nearest", "bilinear"]),
+)  # fmt: skip
+@few
+def test_upsampling_is_right_for_any_scale(c, h, w, scale, mode, n):
+    check_layer(nv.Upsample(scale, mode), (h, w, c), batch=n)
+
+
 def test_reshape_keeps_the_values_in_order():
     check_layer(nv.Reshape((6, -1)), (3, 4, 5))
 
@@ -138,7 +147,7 @@ def test_every_layer_kind_is_covered_here():
     tested = {layer.kind for layer in ELEMENTWISE} | {
         "Conv2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "BatchNorm1d",
         "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle", "LayerNorm",
-        "GroupNorm",
+        "GroupNorm", "Upsample",
     }  # fmt: skip
     assert set(LAYERS) == tested
 
@@ -157,6 +166,8 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.LayerNorm(eps=0), "eps"),
         (lambda: nv.GroupNorm(0), "num_groups"),
         (lambda: nv.LocalResponseNorm(0), "size"),
+        (lambda: nv.Upsample(0), "scale_factor"),
+        (lambda: nv.Upsample(2, "cubic"), "mode"),
         (lambda: nv.Split(2, part=2), "part"),
         (lambda: nv.Linear(2.5), "out_features"),
     ],
