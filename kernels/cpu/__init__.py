@@ -43,6 +43,8 @@ from kernels.cpu.conv import (
 from kernels.cpu.dropout import (
     dropout_backward,
     dropout_forward,
+    stochastic_depth_backward,
+    stochastic_depth_forward,
 )
 from kernels.cpu.elementwise import (
     accumulate,
@@ -181,6 +183,8 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "softmax_forward",
+    "stochastic_depth_backward",
+    "stochastic_depth_forward",
     "sum_of_squares",
     "tanh_backward",
     "tanh_forward",

@@ -44,6 +44,8 @@ from kernels.reference.conv import (
 from kernels.reference.dropout import (
     dropout_backward,
     dropout_forward,
+    stochastic_depth_backward,
+    stochastic_depth_forward,
 )
 from kernels.reference.elementwise import (
     accumulate,
@@ -182,6 +184,8 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "softmax_forward",
+    "stochastic_depth_backward",
+    "stochastic_depth_forward",
     "sum_of_squares",
     "tanh_backward",
     "tanh_forward",

@@ -11,6 +11,7 @@ from nnvis.layers.activation import (
     Sigmoid,
     SiLU,
     Softmax,
+    StochasticDepth,
     Tanh,
 )
 from nnvis.layers.base import LAYERS, Flow, Layer
@@ -35,5 +36,5 @@ __all__ = [
     "ChannelShuffle", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d",
     "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear",
     "LocalResponseNorm", "MaxPool2d", "Multiply", "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU", "Sigmoid",
-    "Softmax", "Split", "Tanh", "Upsample", "ZeroPad2d",
+    "Softmax", "Split", "StochasticDepth", "Tanh", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

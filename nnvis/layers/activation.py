@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from nnvis.errors import ConfigError
-from nnvis.layers.base import Flow, Layer
+from nnvis.layers.base import Flow, Layer, fraction
 
 _FROM_OUTPUT = frozenset({"y", "dy"})
 _FROM_INPUT = frozenset({"x", "dy"})
@@ -166,6 +166,47 @@ class Dropout(Layer):
             at.kernels.dropout_forward(source, target, self.rate, self._training_scale, at.key)
         else:
             at.kernels.scale_forward(source, target, 1.0 if self.inverted else 1.0 - self.rate)
+
+    def forward(self, at: Flow) -> None:
+        self._apply(at, at.x, at.y)
+
+    def backward(self, at: Flow) -> None:
+        # The map is linear and the mask a function of the key, so the same call gives the gradient.
+        if at.dx is not None:
+            self._apply(at, at.dy, at.dx)
+
+
+@dataclass(frozen=True)
+class StochasticDepth(Layer):
+    """Drop a residual branch for some examples in training: the network is then less deep for them ("drop path").
+
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping an example; put the layer at the end of the branch, in front of the Add.
+
+    Notes
+    -----
+    What is kept is scaled by ``1 / (1 - rate)``, and inference changes nothing, as torchvision's ``StochasticDepth`` in
+    mode "row". Huang et al., "Deep Networks with Stochastic Depth", 2016, section 3.
+    """
+
+    family: ClassVar[str] = "activation"
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+    in_place_forward: ClassVar[bool] = True
+    in_place_backward: ClassVar[bool] = True
+    is_random: ClassVar[bool] = True
+
+    rate: float = 0.1
+
+    def __post_init__(self):
+        self._set(rate=fraction(self.rate, "rate"))
+
+    def _apply(self, at: Flow, source: np.ndarray, target: np.ndarray) -> None:
+        if at.training:
+            at.kernels.stochastic_depth_forward(source, target, self.rate, 1.0 / (1.0 - self.rate), at.key)
+        else:
+            at.kernels.scale_forward(source, target, 1.0)
 
     def forward(self, at: Flow) -> None:
         self._apply(at, at.x, at.y)

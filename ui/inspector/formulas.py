@@ -21,6 +21,7 @@ FORMULAS = {
     "Hardsigmoid": "y = min(max(0, x + 3), 6) / 6",
     "Softmax": "yₖ = eˣᵏ / Σ eˣʲ",
     "Dropout": "training: y = x·mask / (1 - p)      else y = x",
+    "StochasticDepth": "training: y = x·mask / (1 - p), one mask bit for each example      else y = x",
     "BatchNorm2d": "y = γ·(x - mean) / √(var + ε) + β, per channel",
     "BatchNorm1d": "y = γ·(x - mean) / √(var + ε) + β, per feature",
     "LayerNorm": "y = γ·(x - mean) / √(var + ε) + β, over the features of each token",
@@ -44,7 +45,8 @@ _STEMS = {
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
-    "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d", "LocalResponseNorm": "local_response_norm",
+    "StochasticDepth": "stochastic_depth", "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d",
+    "LocalResponseNorm": "local_response_norm",
 }  # fmt: skip
 
 

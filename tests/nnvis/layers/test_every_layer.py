@@ -21,7 +21,8 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 ELEMENTWISE = [
     nv.ReLU(), nv.LeakyReLU(0.1), nv.ReLU6(), nv.Sigmoid(), nv.Tanh(), nv.GELU(), nv.SiLU(), nv.Hardswish(),
     nv.Hardsigmoid(), nv.LocalResponseNorm(), nv.LocalResponseNorm(4, 2.0, 0.5, 1.5),
-    nv.Softmax(), nv.Dropout(0.4), nv.Dropout(0.4, inverted=False), nv.Flatten(), nv.Identity(),
+    nv.Softmax(), nv.Dropout(0.4), nv.Dropout(0.4, inverted=False), nv.StochasticDepth(0.4),
+    nv.Flatten(), nv.Identity(),
     nv.PadChannels((1, 2)), nv.ZeroPad2d((1, 0, 2, 3)), nv.GlobalAvgPool2d(), nv.GlobalMaxPool2d(), nv.BatchNorm2d(),
 ]  # fmt: skip
 
@@ -168,6 +169,7 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.LocalResponseNorm(0), "size"),
         (lambda: nv.Upsample(0), "scale_factor"),
         (lambda: nv.Upsample(2, "cubic"), "mode"),
+        (lambda: nv.StochasticDepth(1.0), "rate"),
         (lambda: nv.Split(2, part=2), "part"),
         (lambda: nv.Linear(2.5), "out_features"),
     ],
