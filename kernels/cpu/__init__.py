@@ -28,6 +28,10 @@ from kernels.cpu.activations import (
     tanh_backward,
     tanh_forward,
 )
+from kernels.cpu.attention import (
+    attention_backward,
+    attention_forward,
+)
 from kernels.cpu.augment import (
     gather_images,
 )
@@ -111,6 +115,10 @@ from kernels.cpu.response_norm import (
     local_response_norm_backward,
     local_response_norm_forward,
 )
+from kernels.cpu.tokens import (
+    prepend_token_backward,
+    prepend_token_forward,
+)
 
 __all__ = [
     "accumulate",
@@ -122,6 +130,8 @@ __all__ = [
     "add_backward",
     "add_forward",
     "all_finite",
+    "attention_backward",
+    "attention_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward_inference",
@@ -168,6 +178,8 @@ __all__ = [
     "multiply_forward",
     "pad2d_backward",
     "pad2d_forward",
+    "prepend_token_backward",
+    "prepend_token_forward",
     "relu6_backward",
     "relu6_forward",
     "relu_backward",

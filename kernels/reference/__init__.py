@@ -29,6 +29,10 @@ from kernels.reference.activations import (
     tanh_backward,
     tanh_forward,
 )
+from kernels.reference.attention import (
+    attention_backward,
+    attention_forward,
+)
 from kernels.reference.augment import (
     gather_images,
 )
@@ -112,6 +116,10 @@ from kernels.reference.response_norm import (
     local_response_norm_backward,
     local_response_norm_forward,
 )
+from kernels.reference.tokens import (
+    prepend_token_backward,
+    prepend_token_forward,
+)
 
 __all__ = [
     "accumulate",
@@ -123,6 +131,8 @@ __all__ = [
     "add_backward",
     "add_forward",
     "all_finite",
+    "attention_backward",
+    "attention_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward_inference",
@@ -169,6 +179,8 @@ __all__ = [
     "multiply_forward",
     "pad2d_backward",
     "pad2d_forward",
+    "prepend_token_backward",
+    "prepend_token_forward",
     "relu6_backward",
     "relu6_forward",
     "relu_backward",

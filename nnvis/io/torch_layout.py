@@ -6,7 +6,10 @@ array                      here                    PyTorch
 convolution weight         (KH, KW, C_in/g, C_out)  (C_out, C_in/g, KH, KW)
 linear weight              (in, out)               (out, in)
 linear after Flatten       in = (H, W, C)          in = (C, H, W)
+attention, both maps       (in, out)               (out, in)
 =========================  ======================  =======================
+
+PyTorch calls an attention's ``out_proj_weight`` and ``out_proj_bias`` ``out_proj.weight`` and ``out_proj.bias``.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from functools import partial
 import numpy as np
 
 from nnvis.graph import INPUT, Graph
-from nnvis.layers import Conv2d, Flatten, Linear
+from nnvis.layers import Conv2d, Flatten, Linear, MultiHeadAttention
 from nnvis.layers.base import Shape
 
 
@@ -26,19 +29,20 @@ def from_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
     Entries that no node of `graph` knows keep their name and order; ``num_batches_tracked`` is dropped.
     """
-    weights = _weights(graph)
+    weights, names = _weights(graph), {theirs: ours for ours, theirs in _names(graph).items()}
+    renamed = {names.get(name, name): value for name, value in state.items()}
     return {
         name: np.ascontiguousarray(weights[name](value, False) if name in weights else value)
-        for name, value in state.items()
+        for name, value in renamed.items()
         if not name.endswith("num_batches_tracked")
     }
 
 
 def to_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The other way: ``Network.state_dict()`` or ``gradients()`` in PyTorch's order."""
-    weights = _weights(graph)
+    weights, names = _weights(graph), _names(graph)
     return {
-        name: np.ascontiguousarray(weights[name](value, True) if name in weights else value)
+        names.get(name, name): np.ascontiguousarray(weights[name](value, True) if name in weights else value)
         for name, value in state.items()
     }
 
@@ -51,7 +55,16 @@ def _weights(graph: Graph) -> dict:
         elif isinstance(node.layer, Linear):
             image = _flattened_image(graph, node.inputs[0], shapes)
             made[f"{node.name}.weight"] = partial(_linear, image)
+        elif isinstance(node.layer, MultiHeadAttention):
+            for name in ("in_proj_weight", "out_proj_weight"):
+                made[f"{node.name}.{name}"] = partial(_linear, None)
     return made
+
+
+def _names(graph: Graph) -> dict[str, str]:
+    """PyTorch's names of the parameters that have another one there."""
+    nodes = [node.name for node in graph.order() if isinstance(node.layer, MultiHeadAttention)]
+    return {f"{name}.out_proj_{kind}": f"{name}.out_proj.{kind}" for name in nodes for kind in ("weight", "bias")}
 
 
 def _convolution(weight: np.ndarray, to_torch: bool) -> np.ndarray:

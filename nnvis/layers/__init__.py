@@ -14,6 +14,7 @@ from nnvis.layers.activation import (
     StochasticDepth,
     Tanh,
 )
+from nnvis.layers.attention import MultiHeadAttention
 from nnvis.layers.base import LAYERS, Flow, Layer
 from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
@@ -30,11 +31,13 @@ from nnvis.layers.pooling import (
 )
 from nnvis.layers.resample import Upsample
 from nnvis.layers.shape import Flatten, Identity, PadChannels, Reshape, ZeroPad2d
+from nnvis.layers.tokens import ClassToken, PositionEmbedding, SelectToken, ToTokens
 
 __all__ = [
     "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "ChannelShuffle", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d",
-    "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear",
-    "LocalResponseNorm", "MaxPool2d", "Multiply", "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU", "Sigmoid",
-    "Softmax", "Split", "StochasticDepth", "Tanh", "Upsample", "ZeroPad2d",
+    "ChannelShuffle", "ClassToken", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d",
+    "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU",
+    "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply", "PadChannels",
+    "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken", "SiLU", "Sigmoid", "Softmax", "Split",
+    "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

@@ -264,6 +264,15 @@ CALLS = {
     "local_response_norm_backward": (Input(*ROWS), Input(*ROWS), Input(*ROWS), Output(*ROWS), 3, 0.5, 0.75),
     "upsample2d_forward": (Input(*IMAGE), Output(2, 10, 15, 6), True),
     "upsample2d_backward": (Input(2, 10, 15, 6), Output(*IMAGE), True),
+    "prepend_token_forward": (Input(2, 5, 6), Input(*C), Output(2, 6, 6)),
+    "prepend_token_backward": (Input(2, 6, 6), Output(2, 5, 6), Output(*C)),
+    "attention_forward": (
+        Input(2, 5, 6), Input(2, 4, 6), Input(2, 4, 2), Output(2, 5, 2), Output(2, 2, 5, 4), 2, 0.5, True,
+    ),
+    "attention_backward": (
+        Input(2, 5, 6), Input(2, 4, 6), Input(2, 4, 2), Input(2, 2, 5, 4), Input(2, 5, 2),
+        Output(2, 5, 6), Output(2, 4, 6), Output(2, 4, 2), 2, 0.5, True,
+    ),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),

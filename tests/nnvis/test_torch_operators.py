@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nnvis as nv
+from nnvis.io.torch_layout import from_torch, to_torch
 from nnvis.layers.base import Layer
 from tests.nnvis.check_layer import graph_of, relative_error
 
@@ -102,3 +103,41 @@ def test_hard_sigmoid_and_hard_swish():
 def test_upsampling(mode, scale, size):
     theirs = torch.nn.Upsample(scale_factor=scale, mode=mode)
     compare(nv.Upsample(scale, mode), lambda s, x: channels_last(theirs(channels_first(x))), (*size, 9))
+
+
+@pytest.mark.parametrize(("heads", "depth", "tokens"), [(1, 5, 3), (3, 12, 17), (4, 64, 50)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_self_attention(heads, depth, tokens, bias):
+    def theirs(s, x):
+        x = x.transpose(0, 1)
+        y, _ = F.multi_head_attention_forward(
+            x, x, x, depth, heads, s["in_proj_weight"].T, s.get("in_proj_bias"), None, None, False, 0.0,
+            s["out_proj_weight"].T, s.get("out_proj_bias"),
+        )  # fmt: skip
+        return y.transpose(0, 1)
+
+    compare(nv.MultiHeadAttention(heads, bias), theirs, (tokens, depth))
+
+
+def test_weights_of_pytorchs_attention_load_by_name():
+    module = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+    torch.nn.init.normal_(module.in_proj_bias)
+    net = nv.Network(graph_of(nv.MultiHeadAttention(3), [(5, 12)]))
+    state = {f"layer.{name}": value.detach().numpy() for name, value in module.state_dict().items()}
+    net.load_state_dict(from_torch(net.graph, state))
+    x = np.random.default_rng(0).normal(size=(2, 5, 12)).astype(np.float32)
+    expected, _ = module(*[torch.from_numpy(x)] * 3)
+    assert relative_error(net.forward(x.reshape(2, -1)), expected.detach().numpy()) < TOLERANCE
+    again = to_torch(net.graph, net.state_dict())
+    assert set(again) == set(state)
+    for name, value in state.items():
+        np.testing.assert_array_equal(again[name], value)
+
+
+def test_linear_layer_on_tokens():
+    compare(nv.Linear(7), lambda s, x: x @ s["weight"] + s["bias"], (11, 5))
+
+
+def test_class_token_and_position_embedding():
+    compare(nv.ClassToken(), lambda s, x: torch.cat([s["weight"].expand(len(x), 1, -1), x], 1), (6, 10))
+    compare(nv.PositionEmbedding(), lambda s, x: x + s["weight"], (6, 10))

@@ -67,6 +67,11 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "ZeroPad2d": (nv.ZeroPad2d(1), "border margin", "Puts zeros around the image"),
     "ChannelShuffle": (nv.ChannelShuffle(2), "groups shufflenet", "Mixes the channels of different groups"),
     "Upsample": (nv.Upsample(2), "enlarge interpolate bilinear nearest", "Makes the image larger"),
+    "ToTokens": (nv.ToTokens(), "patches sequence transformer vit", "Makes every pixel a token"),
+    "ClassToken": (nv.ClassToken(), "cls transformer vit", "Puts a learned token in front of the others"),
+    "PositionEmbedding": (nv.PositionEmbedding(), "transformer vit", "Tells each token where it stands"),
+    "SelectToken": (nv.SelectToken(), "cls transformer vit", "Takes one token out of a sequence"),
+    "MultiHeadAttention": (nv.MultiHeadAttention(4), "self-attention transformer", "Lets tokens look at each other"),
     "Split": (nv.Split(2), "chunk", "Takes one part of the channels"),
     "Flatten": (nv.Flatten(), "vector reshape", "Lays an image out as one long vector"),
 }

@@ -36,6 +36,11 @@ FORMULAS = {
     "Concat": "y = [x₁, x₂, …] along the channels",
     "ChannelShuffle": "y[j·g + i] = x[i·C/g + j]",
     "Upsample": "y[i,j] = Σ a[i,u] · b[j,v] · x[u,v], a and b by distance",
+    "ToTokens": "y[i·W + j, c] = x[i,j,c]",
+    "ClassToken": "y = [w, x₁, x₂, …]",
+    "PositionEmbedding": "y = x + w",
+    "SelectToken": "y = x[index]",
+    "MultiHeadAttention": "[q, k, v] = x·W + b,  a = softmax(q·kᵀ / √d) for each head,  y = (a·v)·W' + b'",
     "Flatten": "y = all values of x in a row",
 }
 #: Stem of the textbook functions, where it is not the kind in lower case.
@@ -44,6 +49,8 @@ _STEMS = {
     "AvgPool2d": "avg_pool", "GlobalAvgPool2d": "global_avg_pool", "GlobalMaxPool2d": "global_max_pool",
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
+    "ClassToken": "prepend_token", "PositionEmbedding": "add", "SelectToken": "copy_columns",
+    "MultiHeadAttention": "attention",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
     "StochasticDepth": "stochastic_depth", "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d",
     "LocalResponseNorm": "local_response_norm",
