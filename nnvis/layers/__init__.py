@@ -14,7 +14,7 @@ from nnvis.layers.activation import (
     StochasticDepth,
     Tanh,
 )
-from nnvis.layers.attention import MultiHeadAttention
+from nnvis.layers.attention import Attention, MultiHeadAttention
 from nnvis.layers.base import LAYERS, Flow, Layer
 from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
@@ -34,10 +34,10 @@ from nnvis.layers.shape import Flatten, Identity, PadChannels, Reshape, ZeroPad2
 from nnvis.layers.tokens import ClassToken, PositionEmbedding, SelectToken, ToTokens
 
 __all__ = [
-    "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "ChannelShuffle", "ClassToken", "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d",
-    "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU",
-    "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply", "PadChannels",
+    "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "Attention", "AvgPool2d", "BatchNorm1d",
+    "BatchNorm2d", "ChannelShuffle", "ClassToken", "Concat", "Conv2d", "Dropout", "Flatten", "Flow",
+    "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm",
+    "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply", "PadChannels",
     "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken", "SiLU", "Sigmoid", "Softmax", "Split",
     "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from nnvis.errors import ShapeError
+from nnvis.errors import ConfigError, ShapeError
 from nnvis.init import Xavier
-from nnvis.layers.base import Cache, Flow, Layer, Parameter, Shape, bias, rows, weight, whole
+from nnvis.layers.base import Cache, Flow, Layer, Parameter, Shape, bias, describe, rows, weight, whole
 from nnvis.layers.tokens import token_shape
 
 
@@ -99,3 +99,84 @@ def _check_heads(kind: str, depth: int, heads: int) -> None:
         raise ShapeError(
             f"{kind} gets {depth} features, which {heads} heads do not divide; choose num_heads that divides {depth}."
         )
+
+
+@dataclass(frozen=True)
+class Attention(Layer):
+    """Queries take a mean of the values, weighted by how well the keys match: the heart of a non-local block.
+
+    Inputs are queries (T, D), keys (S, D) and values (S, E), or images whose pixels are the tokens; the output has the
+    queries' places and the values' features.
+
+    Parameters
+    ----------
+    num_heads : int
+        The features are cut into this many parts that attend on their own; divides D and E.
+    scale : float, optional
+        Factor of the products of queries and keys; ``1 / sqrt(D / num_heads)`` unless given.
+    mode : {"softmax", "dot"}
+        What makes weights of the products: their softmax, or division by the number of keys.
+
+    Notes
+    -----
+    Non-local networks call queries, keys and values theta, phi and g. Their "embedded Gaussian" form has a scale of 1;
+    the "Gaussian" form also takes the block's input as theta and phi; the "dot product" form has mode "dot", scale 1.
+    Vaswani et al., "Attention Is All You Need", 2017, section 3.2.1; Wang et al., "Non-local Neural Networks", 2018,
+    section 3.2.
+    """
+
+    family: ClassVar[str] = "attention"
+    arity: ClassVar[int | None] = 3
+
+    num_heads: int = 1
+    scale: float | None = None
+    mode: str = "softmax"
+
+    def __post_init__(self):
+        self._set(num_heads=whole(self.num_heads, "num_heads", 1))
+        if self.scale is not None and not (isinstance(self.scale, int | float) and self.scale > 0):
+            raise ConfigError(f"scale must be a number above 0, or None, not {self.scale!r}.")
+        if self.mode not in ("softmax", "dot"):
+            raise ConfigError(f"mode must be 'softmax' or 'dot', not {self.mode!r}.")
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        query, key, value = shapes
+        if min(map(len, shapes)) < 2 or query[-1] != key[-1] or key[:-1] != value[:-1]:
+            found = ", ".join(map(describe, shapes))
+            raise ShapeError(
+                f"Attention needs queries (T, D), keys (S, D) and values (S, E), or images, but gets {found}; "
+                "match the features with a Linear or a 1x1 Conv2d."
+            )
+        _check_heads(self.kind, query[-1], self.num_heads)
+        _check_heads(self.kind, value[-1], self.num_heads)
+        return (*query[:-1], value[-1])
+
+    def caches(self, *shapes: Shape) -> dict[str, Cache]:
+        queries, keys = (math.prod(shape[:-1]) for shape in shapes[:2])
+        return {"attention": Cache((self.num_heads, queries, keys))}
+
+    def multiply_adds(self, *shapes: Shape) -> int:
+        queries, keys = (math.prod(shape[:-1]) for shape in shapes[:2])
+        return queries * keys * (shapes[0][-1] + shapes[2][-1])
+
+    def _options(self, at: Flow) -> tuple[int, float, bool]:
+        query, key = at.xs[0], at.xs[1]
+        scale = 1.0 / math.sqrt(query.shape[-1] / self.num_heads) if self.scale is None else float(self.scale)
+        if self.mode == "dot":
+            scale /= math.prod(key.shape[1:-1])
+        return self.num_heads, scale, self.mode == "softmax"
+
+    def forward(self, at: Flow) -> None:
+        arrays = (_tokens(each) for each in (*at.xs, at.y))
+        at.kernels.attention_forward(*arrays, at.caches["attention"], *self._options(at))
+
+    def backward(self, at: Flow) -> None:
+        if any(dx is not None for dx in at.dxs):
+            inputs, gradients = map(_tokens, at.xs), [None if dx is None else _tokens(dx) for dx in at.dxs]
+            arrays = *inputs, at.caches["attention"], _tokens(at.dy), *gradients
+            at.kernels.attention_backward(*arrays, *self._options(at))
+
+
+def _tokens(array: np.ndarray) -> np.ndarray:
+    """A view ``(N, T, D)`` of tokens or of an image's pixels."""
+    return array.reshape(len(array), -1, array.shape[-1])

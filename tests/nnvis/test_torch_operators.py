@@ -141,3 +141,20 @@ def test_linear_layer_on_tokens():
 def test_class_token_and_position_embedding():
     compare(nv.ClassToken(), lambda s, x: torch.cat([s["weight"].expand(len(x), 1, -1), x], 1), (6, 10))
     compare(nv.PositionEmbedding(), lambda s, x: x + s["weight"], (6, 10))
+
+
+@pytest.mark.parametrize("scale", [None, 1.0])
+def test_attention(scale):
+    def theirs(s, q, k, v):
+        parts = [x.reshape(*x.shape[:2], 2, -1).transpose(1, 2) for x in (q, k, v)]
+        return F.scaled_dot_product_attention(*parts, scale=scale).transpose(1, 2).reshape(len(q), -1, 10)
+
+    compare(nv.Attention(2, scale), theirs, (9, 12), (21, 12), (21, 10))
+
+
+def test_the_dot_product_form_of_a_non_local_block_on_images():
+    def theirs(s, theta, phi, g):
+        flat = [x.flatten(1, 2) for x in (theta, phi, g)]
+        return (flat[0] @ flat[1].transpose(1, 2) / 12 @ flat[2]).reshape(-1, 5, 4, 7)
+
+    compare(nv.Attention(1, 1.0, "dot"), theirs, (5, 4, 6), (3, 4, 6), (3, 4, 7))

@@ -72,6 +72,7 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "PositionEmbedding": (nv.PositionEmbedding(), "transformer vit", "Tells each token where it stands"),
     "SelectToken": (nv.SelectToken(), "cls transformer vit", "Takes one token out of a sequence"),
     "MultiHeadAttention": (nv.MultiHeadAttention(4), "self-attention transformer", "Lets tokens look at each other"),
+    "Attention": (nv.Attention(), "non-local cross-attention", "Mixes values by how well keys match queries"),
     "Split": (nv.Split(2), "chunk", "Takes one part of the channels"),
     "Flatten": (nv.Flatten(), "vector reshape", "Lays an image out as one long vector"),
 }

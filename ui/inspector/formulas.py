@@ -41,6 +41,7 @@ FORMULAS = {
     "PositionEmbedding": "y = x + w",
     "SelectToken": "y = x[index]",
     "MultiHeadAttention": "[q, k, v] = x·W + b,  a = softmax(q·kᵀ / √d) for each head,  y = (a·v)·W' + b'",
+    "Attention": "y = softmax(scale · q·kᵀ) · v",
     "Flatten": "y = all values of x in a row",
 }
 #: Stem of the textbook functions, where it is not the kind in lower case.
@@ -50,7 +51,7 @@ _STEMS = {
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
     "ClassToken": "prepend_token", "PositionEmbedding": "add", "SelectToken": "copy_columns",
-    "MultiHeadAttention": "attention",
+    "MultiHeadAttention": "attention", "Attention": "attention",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
     "StochasticDepth": "stochastic_depth", "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d",
     "LocalResponseNorm": "local_response_norm",

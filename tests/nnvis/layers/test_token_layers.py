@@ -35,6 +35,41 @@ def test_self_attention_is_right_for_any_number_of_heads(heads, depth, t, bias, 
     check_layer(nv.MultiHeadAttention(heads, bias), (t, heads * depth), batch=n)
 
 
+@given(
+    heads=st.integers(1, 3), depth=st.sampled_from([1, 4, 16]), width=st.sampled_from([1, 5, 16]), t=tokens,
+    s=st.sampled_from([2, 5, 40]), mode=st.sampled_from(["softmax", "dot"]), scale=st.sampled_from([None, 1.0]),
+    n=batches,
+)  # fmt: skip
+@few
+def test_attention_is_right_for_queries_keys_and_values_of_any_size(heads, depth, width, t, s, mode, scale, n):
+    shapes = (t, heads * depth), (s, heads * depth), (s, heads * width)
+    check_layer(nv.Attention(heads, scale, mode), *shapes, batch=n)
+
+
+def non_local(mode: str, embedded: bool) -> nv.Graph:
+    """A non-local block; keys and values are pooled, as in section 3.3 of the paper."""
+    g = nv.Graph((6, 6, 8))
+    x = g.add(nv.Conv2d(8, 1), g.input)
+    # A bias of the keys moves all scores of a query alike, which the softmax does not see.
+    theta, phi = (g.add(nv.Conv2d(4, 1, bias=False), x) if embedded else x for _ in range(2))
+    value = g.add(nv.MaxPool2d(2), g.add(nv.Conv2d(4, 1), x))
+    mixed = g.add(nv.Attention(1, 1.0, mode), [theta, g.add(nv.MaxPool2d(2), phi), value])
+    g.output = g.add(nv.Add(), [x, g.add(nv.Conv2d(8, 1), mixed)])
+    return g
+
+
+@pytest.mark.parametrize(("mode", "embedded"), [("softmax", True), ("softmax", False), ("dot", True)])
+def test_the_gradients_of_a_non_local_block_are_right(mode, embedded):
+    assert nv.gradcheck(non_local(mode, embedded)).ok
+
+
+def test_one_node_may_be_query_key_and_value():
+    g = nv.Graph((5, 6))
+    x = g.add(nv.Tanh(), g.input)
+    g.output = g.add(nv.Attention(2), [x, x, x])
+    assert nv.gradcheck(g).ok
+
+
 def transformer() -> nv.Graph:
     """A vision transformer of one block."""
     g = nv.Graph((8, 8, 3))
@@ -67,6 +102,12 @@ def test_impossible_options_and_shapes_are_explained():
         nv.MultiHeadAttention(0)
     with pytest.raises(ConfigError, match="index"):
         nv.SelectToken(0.5)
+    with pytest.raises(ConfigError, match="mode"):
+        nv.Attention(mode="mean")
+    with pytest.raises(ConfigError, match="scale"):
+        nv.Attention(scale=0)
+    with pytest.raises(ShapeError, match=r"queries \(T, D\)"):
+        nv.Attention().output_shape((5, 7), (5, 6), (5, 6))
     for layer, shape, words in [
         (nv.MultiHeadAttention(2), (5, 7), "heads do not divide"),
         (nv.MultiHeadAttention(2), (4, 4, 6), "put a ToTokens"),
