@@ -44,6 +44,11 @@ from kernels.cpu.conv import (
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.cpu.deform_conv import (
+    deform_conv2d_backward_data,
+    deform_conv2d_backward_weights,
+    deform_conv2d_forward,
+)
 from kernels.cpu.dropout import (
     dropout_backward,
     dropout_forward,
@@ -147,6 +152,9 @@ __all__ = [
     "conv2d_backward_weights",
     "conv2d_forward",
     "copy_columns",
+    "deform_conv2d_backward_data",
+    "deform_conv2d_backward_weights",
+    "deform_conv2d_forward",
     "dropout_backward",
     "dropout_forward",
     "fold_batch_norm",

@@ -45,6 +45,11 @@ from kernels.reference.conv import (
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.reference.deform_conv import (
+    deform_conv2d_backward_data,
+    deform_conv2d_backward_weights,
+    deform_conv2d_forward,
+)
 from kernels.reference.dropout import (
     dropout_backward,
     dropout_forward,
@@ -148,6 +153,9 @@ __all__ = [
     "conv2d_backward_weights",
     "conv2d_forward",
     "copy_columns",
+    "deform_conv2d_backward_data",
+    "deform_conv2d_backward_weights",
+    "deform_conv2d_forward",
     "dropout_backward",
     "dropout_forward",
     "fold_batch_norm",

@@ -18,6 +18,7 @@ from nnvis.layers.attention import Attention, MultiHeadAttention
 from nnvis.layers.base import LAYERS, Flow, Layer
 from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
+from nnvis.layers.deform import DeformConv2d
 from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add, Concat, Multiply, Split
 from nnvis.layers.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
@@ -35,7 +36,7 @@ from nnvis.layers.tokens import ClassToken, PositionEmbedding, SelectToken, ToTo
 
 __all__ = [
     "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "Attention", "AvgPool2d", "BatchNorm1d",
-    "BatchNorm2d", "ChannelShuffle", "ClassToken", "Concat", "Conv2d", "Dropout", "Flatten", "Flow",
+    "BatchNorm2d", "ChannelShuffle", "ClassToken", "Concat", "Conv2d", "DeformConv2d", "Dropout", "Flatten", "Flow",
     "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm",
     "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply", "PadChannels",
     "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken", "SiLU", "Sigmoid", "Softmax", "Split",

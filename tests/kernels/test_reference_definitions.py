@@ -273,6 +273,16 @@ CALLS = {
         Input(2, 5, 6), Input(2, 4, 6), Input(2, 4, 2), Input(2, 2, 5, 4), Input(2, 5, 2),
         Output(2, 5, 6), Output(2, 4, 6), Output(2, 4, 2), 2, 0.5, True,
     ),
+    "deform_conv2d_forward": (
+        Input(*IMAGE), Input(2, 5, 5, 36), Input(2, 5, 5, 18), Input(3, 3, 3, 4), Input(4), Output(2, 5, 5, 4), *CONV,
+    ),
+    "deform_conv2d_backward_data": (
+        Input(*IMAGE), Input(2, 5, 5, 36), Input(2, 5, 5, 18), Input(3, 3, 3, 4), Input(2, 5, 5, 4),
+        Output(*IMAGE), Output(2, 5, 5, 36), Output(2, 5, 5, 18), *CONV,
+    ),
+    "deform_conv2d_backward_weights": (
+        Input(*IMAGE), Input(2, 5, 5, 36), Input(2, 5, 5, 18), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,
+    ),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),

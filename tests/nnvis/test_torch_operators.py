@@ -158,3 +158,42 @@ def test_the_dot_product_form_of_a_non_local_block_on_images():
         return (flat[0] @ flat[1].transpose(1, 2) / 12 @ flat[2]).reshape(-1, 5, 4, 7)
 
     compare(nv.Attention(1, 1.0, "dot"), theirs, (5, 4, 6), (3, 4, 6), (3, 4, 7))
+
+
+def deformed(state, x, offset, mask, stride, padding, dilation, groups):
+    """Deformable convolution by PyTorch's bilinear sampling of an image in a frame of zeros."""
+    weight, margin = state["weight"], 4
+    (kh, kw, _, outputs), (count, height, width, _) = weight.shape, x.shape
+    oh, ow, taps = *offset.shape[1:3], kh * kw
+    moved = offset.reshape(count, oh, ow, -1, taps, 2).permute(0, 3, 4, 1, 2, 5)  # N, G, K, OH, OW, 2
+    i, j = torch.meshgrid(torch.arange(kh), torch.arange(kw), indexing="ij")
+    rows = torch.arange(oh)[:, None] * stride - padding + (i.flatten() * dilation)[:, None, None]
+    columns = torch.arange(ow) * stride - padding + (j.flatten() * dilation)[:, None, None]
+    row, column = (rows + moved[..., 0]).clamp(-3, height + 2), (columns + moved[..., 1]).clamp(-3, width + 2)
+    sides = width + 2 * margin - 1, height + 2 * margin - 1
+    grid = torch.stack([(column + margin) / sides[0] * 2 - 1, (row + margin) / sides[1] * 2 - 1], -1)
+    frames = F.pad(channels_first(x), (margin,) * 4).chunk(grid.shape[1], 1)
+    read = [
+        F.grid_sample(frame, grid[:, g].flatten(1, 2), padding_mode="zeros", align_corners=True)
+        for g, frame in enumerate(frames)
+    ]
+    factors = 1 if mask is None else mask.reshape(count, oh, ow, -1, taps).permute(0, 3, 4, 1, 2)
+    samples = torch.stack([each.reshape(count, -1, taps, oh, ow) for each in read], 1)  # N, G, C / G, K, OH, OW
+    samples = samples * (1 if mask is None else factors[:, :, None])
+    samples = samples.reshape(count, groups, -1, taps, oh, ow)
+    split = weight.reshape(taps, -1, groups, outputs // groups)
+    return torch.einsum("ngckhw,kcgo->nhwgo", samples, split).flatten(3) + state["bias"]
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("stride", "padding", "dilation", "groups", "moving"), [(1, 1, 1, 1, 1), (2, 2, 2, 2, 3)])
+def test_deformable_convolution(masked, stride, padding, dilation, groups, moving):
+    layer = nv.DeformConv2d(10, 3, stride, padding, dilation, groups)
+    image = (9, 8, 12)
+    size = layer.output_shape(image)[:2]
+    shapes = [image, (*size, 18 * moving), (*size, 9 * moving)][: 2 + masked]
+
+    def theirs(s, x, offset, mask=None):
+        return deformed(s, x, offset, mask, stride, padding, dilation, groups)
+
+    compare(layer, theirs, *shapes, spread=2.0)

@@ -49,6 +49,7 @@ class Entry:
 #: Settings, synonyms and a word for students, where the docstring alone does not do.
 _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "Conv2d": (nv.Conv2d(16, 3, padding=1), "convolution filter kernel", "Slides small filters over the image"),
+    "DeformConv2d": (nv.DeformConv2d(16, 3, padding=1), "dcn offset", "Filters whose windows bend to the image"),
     "Linear": (nv.Linear(10), "dense fully connected affine matrix", "Every output is a weighted sum of all inputs"),
     "ReLU": (nv.ReLU(), "rectifier activation", "Keeps positive values and makes the rest zero"),
     "BatchNorm2d": (nv.BatchNorm2d(), "batchnorm normalisation", "Centres and scales each channel over the batch"),

@@ -9,6 +9,7 @@ from nnvis.layers.base import Layer
 
 FORMULAS = {
     "Conv2d": "y[i,j,o] = b[o] + Σ x[i·s+u-p, j·s+v-p, c] · w[u,v,c,o]",
+    "DeformConv2d": "y[i,j,o] = b[o] + Σ x(i·s+u-p + Δu, j·s+v-p + Δv, c) · m · w[u,v,c,o]",
     "Linear": "y = x·W + b",
     "ReLU": "y = max(0, x)      y' = 1 if x > 0 else 0",
     "ReLU6": "y = min(max(0, x), 6)",
@@ -51,7 +52,7 @@ _STEMS = {
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
     "ClassToken": "prepend_token", "PositionEmbedding": "add", "SelectToken": "copy_columns",
-    "MultiHeadAttention": "attention", "Attention": "attention",
+    "DeformConv2d": "deform_conv2d", "MultiHeadAttention": "attention", "Attention": "attention",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
     "StochasticDepth": "stochastic_depth", "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d",
     "LocalResponseNorm": "local_response_norm",
