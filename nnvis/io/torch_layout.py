@@ -7,6 +7,7 @@ convolution weight         (KH, KW, C_in/g, C_out)  (C_out, C_in/g, KH, KW)
 linear weight              (in, out)               (out, in)
 linear after Flatten       in = (H, W, C)          in = (C, H, W)
 attention, both maps       (in, out)               (out, in)
+filters of E experts       (E, KH, KW, ...)        (E, all in a row), as timm
 =========================  ======================  =======================
 
 PyTorch calls an attention's ``out_proj_weight`` and ``out_proj_bias`` ``out_proj.weight`` and ``out_proj.bias``.
@@ -20,7 +21,7 @@ from functools import partial
 import numpy as np
 
 from nnvis.graph import INPUT, Graph
-from nnvis.layers import Conv2d, Flatten, Linear, MultiHeadAttention
+from nnvis.layers import CondConv2d, Conv2d, Flatten, Linear, MultiHeadAttention
 from nnvis.layers.base import Shape
 
 
@@ -55,6 +56,9 @@ def _weights(graph: Graph) -> dict:
         elif isinstance(node.layer, Linear):
             image = _flattened_image(graph, node.inputs[0], shapes)
             made[f"{node.name}.weight"] = partial(_linear, image)
+        elif isinstance(node.layer, CondConv2d):
+            filters = node.layer.parameters(*(shapes[name] for name in node.inputs))["weight"].shape
+            made[f"{node.name}.weight"] = partial(_experts, filters)
         elif isinstance(node.layer, MultiHeadAttention):
             for name in ("in_proj_weight", "out_proj_weight"):
                 made[f"{node.name}.{name}"] = partial(_linear, None)
@@ -69,6 +73,13 @@ def _names(graph: Graph) -> dict[str, str]:
 
 def _convolution(weight: np.ndarray, to_torch: bool) -> np.ndarray:
     return weight.transpose(3, 2, 0, 1) if to_torch else weight.transpose(2, 3, 1, 0)
+
+
+def _experts(filters: Shape, weight: np.ndarray, to_torch: bool) -> np.ndarray:
+    if to_torch:
+        return weight.transpose(0, 4, 3, 1, 2).reshape(len(weight), -1)
+    experts, height, width, inputs, outputs = filters
+    return weight.reshape(experts, outputs, inputs, height, width).transpose(0, 3, 4, 2, 1)
 
 
 def _linear(image: Shape | None, weight: np.ndarray, to_torch: bool) -> np.ndarray:

@@ -19,6 +19,7 @@ from nnvis.layers.base import LAYERS, Flow, Layer
 from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
 from nnvis.layers.deform import DeformConv2d
+from nnvis.layers.experts import CondConv2d
 from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add, Concat, Multiply, Split
 from nnvis.layers.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
@@ -36,9 +37,9 @@ from nnvis.layers.tokens import ClassToken, PositionEmbedding, SelectToken, ToTo
 
 __all__ = [
     "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "Attention", "AvgPool2d", "BatchNorm1d",
-    "BatchNorm2d", "ChannelShuffle", "ClassToken", "Concat", "Conv2d", "DeformConv2d", "Dropout", "Flatten", "Flow",
-    "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity", "Layer", "LayerNorm",
-    "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply", "PadChannels",
-    "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken", "SiLU", "Sigmoid", "Softmax", "Split",
-    "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
+    "BatchNorm2d", "ChannelShuffle", "ClassToken", "Concat", "CondConv2d", "Conv2d", "DeformConv2d", "Dropout",
+    "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity",
+    "Layer", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply",
+    "PadChannels", "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken", "SiLU", "Sigmoid", "Softmax",
+    "Split", "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

@@ -50,6 +50,7 @@ class Entry:
 _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "Conv2d": (nv.Conv2d(16, 3, padding=1), "convolution filter kernel", "Slides small filters over the image"),
     "DeformConv2d": (nv.DeformConv2d(16, 3, padding=1), "dcn offset", "Filters whose windows bend to the image"),
+    "CondConv2d": (nv.CondConv2d(16, 4, 3, padding=1), "dynamic expert mixture", "Mixes its filters for each image"),
     "Linear": (nv.Linear(10), "dense fully connected affine matrix", "Every output is a weighted sum of all inputs"),
     "ReLU": (nv.ReLU(), "rectifier activation", "Keeps positive values and makes the rest zero"),
     "BatchNorm2d": (nv.BatchNorm2d(), "batchnorm normalisation", "Centres and scales each channel over the batch"),

@@ -10,6 +10,7 @@ from nnvis.layers.base import Layer
 FORMULAS = {
     "Conv2d": "y[i,j,o] = b[o] + Σ x[i·s+u-p, j·s+v-p, c] · w[u,v,c,o]",
     "DeformConv2d": "y[i,j,o] = b[o] + Σ x(i·s+u-p + Δu, j·s+v-p + Δv, c) · m · w[u,v,c,o]",
+    "CondConv2d": "y = x * Σ rₑ · wₑ",
     "Linear": "y = x·W + b",
     "ReLU": "y = max(0, x)      y' = 1 if x > 0 else 0",
     "ReLU6": "y = min(max(0, x), 6)",

@@ -149,7 +149,7 @@ def test_every_layer_kind_is_covered_here():
         "Conv2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "BatchNorm1d",
         "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle", "LayerNorm",
         "GroupNorm", "ToTokens", "ClassToken", "PositionEmbedding", "SelectToken", "MultiHeadAttention", "Attention",
-        "DeformConv2d", "Upsample",
+        "DeformConv2d", "CondConv2d", "Upsample",
     }  # fmt: skip
     assert set(LAYERS) == tested
 
