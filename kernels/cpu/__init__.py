@@ -7,6 +7,8 @@ results have the same bits on any number of them.
 from __future__ import annotations
 
 from kernels.cpu.activations import (
+    branch_softmax_backward,
+    branch_softmax_forward,
     gelu_backward,
     gelu_forward,
     hard_sigmoid_backward,
@@ -145,6 +147,8 @@ __all__ = [
     "batch_norm_forward_train",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
+    "branch_softmax_backward",
+    "branch_softmax_forward",
     "channel_shuffle_backward",
     "channel_shuffle_forward",
     "clip_by_value",

@@ -24,9 +24,16 @@ from kernels.cpu.smooth import (
     tanh_backward,
     tanh_forward,
 )
-from kernels.cpu.softmax import softmax_backward, softmax_forward
+from kernels.cpu.softmax import (
+    branch_softmax_backward,
+    branch_softmax_forward,
+    softmax_backward,
+    softmax_forward,
+)
 
 __all__ = [
+    "branch_softmax_backward",
+    "branch_softmax_forward",
     "gelu_backward",
     "gelu_forward",
     "hard_sigmoid_backward",

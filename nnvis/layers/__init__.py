@@ -2,6 +2,7 @@
 
 from nnvis.layers.activation import (
     GELU,
+    BranchSoftmax,
     Dropout,
     Hardsigmoid,
     Hardswish,
@@ -37,9 +38,9 @@ from nnvis.layers.tokens import ClassToken, PositionEmbedding, SelectToken, ToTo
 
 __all__ = [
     "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "Attention", "AvgPool2d", "BatchNorm1d",
-    "BatchNorm2d", "ChannelShuffle", "ClassToken", "Concat", "CondConv2d", "Conv2d", "DeformConv2d", "Dropout",
-    "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid", "Hardswish", "Identity",
-    "Layer", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d", "MultiHeadAttention", "Multiply",
-    "PadChannels", "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken", "SiLU", "Sigmoid", "Softmax",
-    "Split", "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
+    "BatchNorm2d", "BranchSoftmax", "ChannelShuffle", "ClassToken", "Concat", "CondConv2d", "Conv2d",
+    "DeformConv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid",
+    "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d",
+    "MultiHeadAttention", "Multiply", "PadChannels", "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken",
+    "SiLU", "Sigmoid", "Softmax", "Split", "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

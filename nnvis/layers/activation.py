@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from nnvis.errors import ConfigError
-from nnvis.layers.base import Flow, Layer, fraction
+from nnvis.errors import ConfigError, ShapeError
+from nnvis.layers.base import Flow, Layer, Shape, fraction, rows, whole
 
 _FROM_OUTPUT = frozenset({"y", "dy"})
 _FROM_INPUT = frozenset({"x", "dy"})
@@ -125,6 +125,47 @@ class Softmax(_Activation):
     function: ClassVar[str] = "softmax"
     backward_reads: ClassVar[frozenset[str]] = _FROM_OUTPUT
     in_place_backward: ClassVar[bool] = False
+
+
+@dataclass(frozen=True)
+class BranchSoftmax(Layer):
+    """Softmax across branches: for each channel the branches share out a weight of one.
+
+    The input's channels are those of all branches in a row, as a Linear or a Concat makes them; Split hands each branch
+    its part of the output.
+
+    Parameters
+    ----------
+    branches : int
+        Divides the channels.
+
+    Notes
+    -----
+    ``y_b = exp(x_b) / sum_b exp(x_b)``. Li et al., "Selective Kernel Networks", 2019, section 3.1.
+    """
+
+    family: ClassVar[str] = "activation"
+    backward_reads: ClassVar[frozenset[str]] = _FROM_OUTPUT
+
+    branches: int = 2
+
+    def __post_init__(self):
+        self._set(branches=whole(self.branches, "branches", 1))
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if shapes[0][-1] % self.branches:
+            raise ShapeError(
+                f"BranchSoftmax gets {shapes[0][-1]} channels, which {self.branches} branches do not divide; "
+                f"give each of the {self.branches} branches equally many channels."
+            )
+        return shapes[0]
+
+    def forward(self, at: Flow) -> None:
+        at.kernels.branch_softmax_forward(rows(at.x), rows(at.y), self.branches)
+
+    def backward(self, at: Flow) -> None:
+        if at.dx is not None:
+            at.kernels.branch_softmax_backward(rows(at.y), rows(at.dy), rows(at.dx), self.branches)
 
 
 @dataclass(frozen=True)

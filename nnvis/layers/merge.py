@@ -50,20 +50,35 @@ class Add(Layer):
 
 @dataclass(frozen=True)
 class Multiply(Layer):
-    """Product of two inputs; an axis of size 1 is repeated (broadcast), as for a gate per channel or per pixel."""
+    """Product of two inputs; an axis of size 1 is repeated (broadcast), as for a gate per channel or per pixel.
+
+    A vector (C,) is repeated over all pixels of an image (H, W, C) or over all tokens: the gate of squeeze and
+    excitation. Hu et al., "Squeeze-and-Excitation Networks", 2018, section 3.
+    """
 
     family: ClassVar[str] = "merge"
     arity: ClassVar[int | None] = 2
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        return _broadcast(self.kind, shapes)
+        rank = max(map(len, shapes))
+        lifted = tuple((1,) * (rank - 1) + shape if len(shape) == 1 else shape for shape in shapes)
+        return _broadcast(self.kind, lifted)
+
+    @staticmethod
+    def _lifted(at: Flow, arrays: list) -> list:
+        """Vectors as images of one pixel, where the output is an image."""
+        missing = at.y.ndim - 2
+        return [
+            each if each is None or each.ndim > 2 else each.reshape(len(each), *[1] * missing, each.shape[-1])
+            for each in arrays
+        ]
 
     def forward(self, at: Flow) -> None:
-        at.kernels.multiply_forward(at.xs[0], at.xs[1], at.y)
+        at.kernels.multiply_forward(*self._lifted(at, at.xs), at.y)
 
     def backward(self, at: Flow) -> None:
         if any(dx is not None for dx in at.dxs):
-            at.kernels.multiply_backward(at.xs[0], at.xs[1], at.dy, at.dxs[0], at.dxs[1])
+            at.kernels.multiply_backward(*self._lifted(at, at.xs), at.dy, *self._lifted(at, at.dxs))
 
 
 @dataclass(frozen=True)

@@ -213,6 +213,8 @@ CALLS = {
         Input(3, 6), Input(*C), Input(*C), Input(*C), Input(*C), Input(*C), 1e-5,
         Output(3, 6), Output(*C),
     ),
+    "branch_softmax_forward": (Input(*ROWS), Output(*ROWS), 3),
+    "branch_softmax_backward": (Input(*ROWS), Input(*ROWS), Output(*ROWS), 3),
     "leaky_relu_forward": (Input(*ROWS), Output(*ROWS), 0.1),
     "leaky_relu_backward": (Input(*ROWS), Input(*ROWS), Output(*ROWS), 0.1),
     "dropout_forward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),

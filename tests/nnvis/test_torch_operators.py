@@ -197,3 +197,12 @@ def test_deformable_convolution(masked, stride, padding, dilation, groups, movin
         return deformed(s, x, offset, mask, stride, padding, dilation, groups)
 
     compare(layer, theirs, *shapes, spread=2.0)
+
+
+def test_a_vector_gates_an_image():
+    compare(nv.Multiply(), lambda s, x, gate: x * gate[:, None, None], (5, 4, 7), (7,))
+    compare(nv.Multiply(), lambda s, gate, x: x * gate, (1, 1, 7), (5, 4, 7))
+
+
+def test_softmax_across_branches():
+    compare(nv.BranchSoftmax(3), lambda s, x: x.reshape(-1, 3, 7).softmax(1).flatten(1), (21,))

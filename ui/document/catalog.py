@@ -64,6 +64,7 @@ _SPECIAL: dict[str, tuple[Layer, str, str]] = {
     "AdaptiveMaxPool2d": (nv.AdaptiveMaxPool2d(1), "pooling", "Maxima over windows that give a chosen output size"),
     "Dropout": (nv.Dropout(0.5), "regularisation", "Switches units off at random while training"),
     "StochasticDepth": (nv.StochasticDepth(0.1), "drop path regularisation", "Skips a branch at random while training"),
+    "BranchSoftmax": (nv.BranchSoftmax(2), "selective kernel sknet", "Branches share out a weight of one"),
     "Reshape": (nv.Reshape((-1,)), "view", "Gives the values another shape"),
     "PadChannels": (nv.PadChannels(32), "zeros", "Adds channels of zeros"),
     "ZeroPad2d": (nv.ZeroPad2d(1), "border margin", "Puts zeros around the image"),

@@ -115,6 +115,32 @@ def test_merge_repeats_axes_of_size_one(kind, c, h, w, kept, n):
     check_layer(kind(), gate, shape, batch=n)
 
 
+@given(c=channels, h=sizes, w=sizes, n=batches)
+@few
+def test_a_vector_gates_all_pixels_of_an_image_and_all_tokens(c, h, w, n):
+    check_layer(nv.Multiply(), (h, w, c), (c,), batch=n)
+    check_layer(nv.Multiply(), (c,), (h, w, c), batch=n)
+    check_layer(nv.Multiply(), (h, c), (c,), batch=n)
+
+
+@given(
+    branches=st.integers(1, 4), c=st.sampled_from([1, 3, 8, 21]), image=st.sampled_from([(), (3, 2)]), n=batches,
+)  # fmt: skip
+@few
+def test_branches_share_out_each_channel(branches, c, image, n):
+    check_layer(nv.BranchSoftmax(branches), (*image, branches * c), batch=n)
+
+
+def test_the_gradients_of_a_selective_kernel_unit_are_right():
+    g = nv.Graph((6, 6, 8))
+    branches = [g.add(nv.Conv2d(8, 3, padding=d, dilation=d, groups=4), g.input) for d in (1, 2, 3)]
+    squeezed = g.add(nv.GlobalAvgPool2d(), g.add(nv.Add(), branches))
+    shares = g.add(nv.BranchSoftmax(3), g.add(nv.Linear(24), g.add(nv.Tanh(), g.add(nv.Linear(4), squeezed))))
+    parts = [g.add(nv.Multiply(), [x, g.add(nv.Split(3, i), shares)]) for i, x in enumerate(branches)]
+    g.output = g.add(nv.Add(), parts)
+    assert nv.gradcheck(g).ok
+
+
 def test_add_of_four_inputs_of_which_some_are_repeated():
     check_layer(nv.Add(), (4, 5, 6), (1, 1, 6), (4, 5, 6), (4, 1, 1))
 
@@ -149,7 +175,7 @@ def test_every_layer_kind_is_covered_here():
         "Conv2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "BatchNorm1d",
         "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle", "LayerNorm",
         "GroupNorm", "ToTokens", "ClassToken", "PositionEmbedding", "SelectToken", "MultiHeadAttention", "Attention",
-        "DeformConv2d", "CondConv2d", "Upsample",
+        "DeformConv2d", "BranchSoftmax", "CondConv2d", "Upsample",
     }  # fmt: skip
     assert set(LAYERS) == tested
 
@@ -171,6 +197,7 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.Upsample(0), "scale_factor"),
         (lambda: nv.Upsample(2, "cubic"), "mode"),
         (lambda: nv.StochasticDepth(1.0), "rate"),
+        (lambda: nv.BranchSoftmax(0), "branches"),
         (lambda: nv.Split(2, part=2), "part"),
         (lambda: nv.Linear(2.5), "out_features"),
     ],
@@ -190,6 +217,9 @@ def test_an_impossible_option_is_refused_by_name(make, words):
         (nv.GroupNorm(2), [(5, 5, 3)], "groups do not divide"),
         (nv.Linear(4), [(5, 5, 3)], "put a Flatten"),
         (nv.Add(), [(5, 5, 3), (5, 5, 4)], "5x5x3 and 5x5x4"),
+        (nv.Multiply(), [(5, 5, 3), (4,)], "5x5x3 and 1x1x4"),
+        (nv.Multiply(), [(5, 5, 3), (5, 3)], "5x5x3 and 5x3"),
+        (nv.BranchSoftmax(2), [(5, 5, 3)], "branches do not divide"),
         (nv.Concat(), [(5, 5, 3), (4, 5, 3)], "equal heights"),
         (nv.Split(2), [(5, 5, 3)], "cannot cut 3 channels"),
         (nv.Reshape((7,)), [(2, 3)], "6 values"),
