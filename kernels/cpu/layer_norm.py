@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
-from kernels.cpu.simd import add, address, fma, lane_total, load_scalar, mul, splat, store_scalar, sub
+from kernels.cpu.simd import add, address, fma, lane_total, load, load_scalar, mul, splat, store, store_scalar, sub
 from kernels.cpu.tails import read, read_filled, write, zero_floats
 
 _ZERO = np.float32(0)
@@ -24,30 +24,53 @@ _MOST_JOBS = 16
 
 
 @inner
-def _power_sum(x, rows, width, line, center, squared):
-    """``sum x - center``, or ``sum (x - center)^2``, over a unit; float64, from short float32 sums."""
-    middle, total = splat(np.float32(center)), 0.0
+def _sum(x, rows, width, line):
+    """Sum over a unit; float64, from short float32 sums."""
+    total, whole = 0.0, width & -32
     for first in range(0, rows, _STEP):
-        s, t = splat(_ZERO), splat(_ZERO)
+        s, t, u, v = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
         for r in range(first, min(first + _STEP, rows)):
             place = x + 4 * r * line
-            for c in range(0, width, 16):
-                u = sub(read_filled(place + 4 * c, width - c, middle), middle)
-                v = sub(read_filled(place + 4 * c + 32, width - c - 8, middle), middle)
-                if squared:
-                    s, t = fma(u, u, s), fma(v, v, t)
-                else:
-                    s, t = add(s, u), add(t, v)
-        total += lane_total(add(s, t))
+            for at in range(place, place + 4 * whole, 128):
+                s, t = add(s, load(at)), add(t, load(at + 32))
+                u, v = add(u, load(at + 64)), add(v, load(at + 96))
+            for c in range(whole, width, 8):
+                s = add(s, read(place + 4 * c, width - c))
+        total += lane_total(add(add(s, t), add(u, v)))
     return total
 
 
 @inner
+def _moments(x, rows, width, line, center):
+    """``sum x - center`` and ``sum (x - center)^2`` over a unit; float64, from short float32 sums."""
+    middle, total, square, whole = splat(center), 0.0, 0.0, width & -16
+    for first in range(0, rows, _STEP):
+        s, t, p, q = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
+        for r in range(first, min(first + _STEP, rows)):
+            place = x + 4 * r * line
+            for at in range(place, place + 4 * whole, 64):
+                u, v = sub(load(at), middle), sub(load(at + 32), middle)
+                s, t, p, q = add(s, u), add(t, v), fma(u, u, p), fma(v, v, q)
+            for c in range(whole, width, 8):
+                u = sub(read_filled(place + 4 * c, width - c, middle), middle)
+                s, p = add(s, u), fma(u, u, p)
+        total += lane_total(add(s, t))
+        square += lane_total(add(p, q))
+    return total, square
+
+
+@inner
 def _normalise(x, y, gamma, beta, rows, width, line, mean, scale):
-    m, a = splat(mean), splat(scale)
+    m, a, whole = splat(mean), splat(scale), width & -8
     for first in range(0, rows, _STEP):
         last = min(first + _STEP, rows)
-        for c in range(0, width, 8):
+        for c in range(0, whole, 8):
+            factor, offset = mul(load(gamma + 4 * c), a), load(beta + 4 * c)
+            place = 4 * (first * line + c)
+            for _ in range(first, last):
+                store(y + place, fma(sub(load(x + place), m), factor, offset))
+                place += 4 * line
+        for c in range(whole, width, 8):
             factor, offset = mul(read(gamma + 4 * c, width - c), a), read(beta + 4 * c, width - c)
             for r in range(first, last):
                 place = 4 * (r * line + c)
@@ -58,18 +81,22 @@ def _normalise(x, y, gamma, beta, rows, width, line, mean, scale):
 def _forward_units(x, gamma, beta, y, mean, inv_std, sizes, eps, start, stop):
     pixels, channels, groups = sizes
     width = channels // groups
+    share = 1.0 / (pixels * width)
+    n, channel = start // groups, start % groups * width
     for unit in range(start, stop):
-        n, channel = unit // groups, unit % groups * width
-        place, count = 4 * (n * pixels * channels + channel), np.float64(pixels * width)
-        center = _power_sum(x + place, pixels, width, channels, 0.0, False) / count
-        # Again around the mean: one pass over squares would lose the digits of a small variance.
-        center += _power_sum(x + place, pixels, width, channels, center, False) / count
-        variance = _power_sum(x + place, pixels, width, channels, center, True) / count
-        scale = 1.0 / math.sqrt(variance + eps)
+        if channel == channels:  # the next image
+            n, channel = n + 1, 0
+        place = 4 * (n * pixels * channels + channel)
+        middle = np.float32(_sum(x + place, pixels, width, channels) * share)
+        # Again, around the mean: squares of the values themselves would drown a small variance.
+        rest, square = _moments(x + place, pixels, width, channels, middle)
+        center, variance = middle + rest * share, (square - rest * rest * share) * share
+        scale = 1.0 / math.sqrt(max(variance, 0.0) + eps) if variance == variance else variance
         store_scalar(mean + 4 * unit, np.float32(center))
         store_scalar(inv_std + 4 * unit, np.float32(scale))
         slopes = gamma + 4 * channel, beta + 4 * channel
         _normalise(x + place, y + place, slopes[0], slopes[1], pixels, width, channels, center, scale)
+        channel += width
 
 
 @kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[:,:,::1], f4[:,::1], f4[:,::1], f8)", parallel=False)

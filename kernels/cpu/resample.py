@@ -12,13 +12,24 @@ import numpy as np
 
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
-from kernels.cpu.simd import address, fma, splat
-from kernels.cpu.tails import read, write
+from kernels.cpu.simd import add, address, fma, mul, splat
+from kernels.cpu.tails import copy_floats, read, write
 
-_ZERO = np.float32(0)
+_ZERO, _ONE = np.float32(0), np.float32(1)
 #: Of one axis: where the sources of each target begin, the sources, and their weights.
 Table = tuple[np.ndarray, np.ndarray, np.ndarray]
 _TABLE = "i8[::1], i8[::1], f4[::1]"
+
+
+@inner
+def _mix_four(a, b, c, d, shares, y, channels):
+    """Weighted sum of four pixels."""
+    wa, wb, wc, wd = splat(shares[0]), splat(shares[1]), splat(shares[2]), splat(shares[3])
+    for i in range(0, 4 * channels, 32):
+        count = channels - i // 4
+        upper = fma(read(b + i, count), wb, mul(read(a + i, count), wa))
+        lower = fma(read(d + i, count), wd, mul(read(c + i, count), wc))
+        write(y + i, add(upper, lower), count)
 
 
 @inner
@@ -26,15 +37,27 @@ def _resample_row(x, y, row_starts, rows, row_weights, starts, columns, weights,
     targets = starts.size - 1
     n, row = job // (row_starts.size - 1), job % (row_starts.size - 1)
     image, y = x + 4 * n * height * width * channels, y + 4 * job * targets * channels
+    i, last = row_starts[row], row_starts[row + 1]
+    upper = image + 4 * rows[i] * width * channels
     for column in range(targets):
-        for c in range(0, 4 * channels, 32):
-            total, count = splat(_ZERO), channels - c // 4
-            for i in range(row_starts[row], row_starts[row + 1]):
-                line = image + 4 * rows[i] * width * channels + c
-                for j in range(starts[column], starts[column + 1]):
-                    share = splat(row_weights[i] * weights[j])
-                    total = fma(read(line + 4 * columns[j] * channels, count), share, total)
-            write(y + c, total, count)
+        j, stop = starts[column], starts[column + 1]
+        if last - i == 1 and stop - j == 1 and row_weights[i] * weights[j] == _ONE:
+            copy_floats(upper + 4 * columns[j] * channels, y, channels)
+        elif last - i == 2 and stop - j == 2:
+            lower = image + 4 * rows[i + 1] * width * channels
+            left, right = 4 * columns[j] * channels, 4 * columns[j + 1] * channels
+            top, bottom = row_weights[i], row_weights[i + 1]
+            shares = top * weights[j], top * weights[j + 1], bottom * weights[j], bottom * weights[j + 1]
+            _mix_four(upper + left, upper + right, lower + left, lower + right, shares, y, channels)
+        else:
+            for c in range(0, 4 * channels, 32):
+                total, count = splat(_ZERO), channels - c // 4
+                for v in range(i, last):
+                    line = image + 4 * rows[v] * width * channels + c
+                    for h in range(j, stop):
+                        share = splat(row_weights[v] * weights[h])
+                        total = fma(read(line + 4 * columns[h] * channels, count), share, total)
+                write(y + c, total, count)
         y += 4 * channels
 
 
