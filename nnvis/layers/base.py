@@ -132,7 +132,7 @@ LAYERS: dict[str, type[Layer]] = {}
 class Layer:
     """Base of all layers. Subclasses are frozen dataclasses whose fields are the hyper-parameters."""
 
-    #: Group in a palette: data, convolution, normalisation, activation, pooling, linear, merge, shape.
+    #: Group in a palette: data, convolution, normalisation, activation, pooling, linear, merge, shape, attention.
     family: ClassVar[str] = "other"
     #: Number of inputs; None means two or more.
     arity: ClassVar[int | None] = 1
