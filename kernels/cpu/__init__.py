@@ -7,8 +7,12 @@ results have the same bits on any number of them.
 from __future__ import annotations
 
 from kernels.cpu.activations import (
+    branch_softmax_backward,
+    branch_softmax_forward,
     gelu_backward,
     gelu_forward,
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     hard_swish_backward,
     hard_swish_forward,
     leaky_relu_backward,
@@ -26,17 +30,32 @@ from kernels.cpu.activations import (
     tanh_backward,
     tanh_forward,
 )
+from kernels.cpu.attention import (
+    attention_backward,
+    attention_forward,
+)
 from kernels.cpu.augment import (
     gather_images,
+)
+from kernels.cpu.channels import (
+    channel_shuffle_backward,
+    channel_shuffle_forward,
 )
 from kernels.cpu.conv import (
     conv2d_backward_data,
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.cpu.deform_conv import (
+    deform_conv2d_backward_data,
+    deform_conv2d_backward_weights,
+    deform_conv2d_forward,
+)
 from kernels.cpu.dropout import (
     dropout_backward,
     dropout_forward,
+    stochastic_depth_backward,
+    stochastic_depth_forward,
 )
 from kernels.cpu.elementwise import (
     accumulate,
@@ -48,6 +67,12 @@ from kernels.cpu.elementwise import (
     pad2d_backward,
     pad2d_forward,
     scale_forward,
+)
+from kernels.cpu.layer_norm import (
+    group_norm_backward,
+    group_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
 )
 from kernels.cpu.losses import (
     bce_with_logits_backward,
@@ -89,6 +114,18 @@ from kernels.cpu.pooling import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from kernels.cpu.resample import (
+    upsample2d_backward,
+    upsample2d_forward,
+)
+from kernels.cpu.response_norm import (
+    local_response_norm_backward,
+    local_response_norm_forward,
+)
+from kernels.cpu.tokens import (
+    prepend_token_backward,
+    prepend_token_forward,
+)
 
 __all__ = [
     "accumulate",
@@ -100,6 +137,8 @@ __all__ = [
     "add_backward",
     "add_forward",
     "all_finite",
+    "attention_backward",
+    "attention_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward_inference",
@@ -108,24 +147,39 @@ __all__ = [
     "batch_norm_forward_train",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
+    "branch_softmax_backward",
+    "branch_softmax_forward",
+    "channel_shuffle_backward",
+    "channel_shuffle_forward",
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",
     "conv2d_forward",
     "copy_columns",
+    "deform_conv2d_backward_data",
+    "deform_conv2d_backward_weights",
+    "deform_conv2d_forward",
     "dropout_backward",
     "dropout_forward",
     "fold_batch_norm",
     "gather_images",
     "gelu_backward",
     "gelu_forward",
+    "group_norm_backward",
+    "group_norm_forward",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_data",
     "linear_backward_weights",
     "linear_forward",
+    "local_response_norm_backward",
+    "local_response_norm_forward",
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",
@@ -136,6 +190,8 @@ __all__ = [
     "multiply_forward",
     "pad2d_backward",
     "pad2d_forward",
+    "prepend_token_backward",
+    "prepend_token_forward",
     "relu6_backward",
     "relu6_forward",
     "relu_backward",
@@ -151,7 +207,11 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "softmax_forward",
+    "stochastic_depth_backward",
+    "stochastic_depth_forward",
     "sum_of_squares",
     "tanh_backward",
     "tanh_forward",
+    "upsample2d_backward",
+    "upsample2d_forward",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from kernels.cpu.rectifiers import (
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     hard_swish_backward,
     hard_swish_forward,
     leaky_relu_backward,
@@ -22,11 +24,20 @@ from kernels.cpu.smooth import (
     tanh_backward,
     tanh_forward,
 )
-from kernels.cpu.softmax import softmax_backward, softmax_forward
+from kernels.cpu.softmax import (
+    branch_softmax_backward,
+    branch_softmax_forward,
+    softmax_backward,
+    softmax_forward,
+)
 
 __all__ = [
+    "branch_softmax_backward",
+    "branch_softmax_forward",
     "gelu_backward",
     "gelu_forward",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
     "leaky_relu_backward",

@@ -7,6 +7,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from kernels.cpu.elementwise import multiply_forward
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks
 from kernels.cpu.maps import flatten
@@ -95,3 +96,37 @@ def dropout_backward(dy: np.ndarray, dx: np.ndarray, rate: float, scale: float, 
         As in the forward pass.
     """
     dropout_forward(dy, dx, rate, scale, key)
+
+
+def stochastic_depth_forward(x: np.ndarray, y: np.ndarray, rate: float, scale: float, key: int) -> None:
+    """``y[n] = x[n] keep(n) scale``: an example stays or vanishes as a whole.
+
+    Parameters
+    ----------
+    x : ndarray (N, ...)
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    rate : float
+        Probability of zero, in [0, 1).
+    scale : float
+        Usually ``1 / (1 - rate)``, which keeps the expected value.
+    key : int
+        64 bits that select the mask.
+    """
+    factors = np.ones(len(x), np.float32)
+    dropout_forward(factors, factors, rate, scale, key)
+    multiply_forward(x.reshape(len(x), -1), factors[:, None], y.reshape(len(y), -1))
+
+
+def stochastic_depth_backward(dy: np.ndarray, dx: np.ndarray, rate: float, scale: float, key: int) -> None:
+    """``dx[n] = dy[n] keep(n) scale``, the same mask as in the forward pass.
+
+    Parameters
+    ----------
+    dy : ndarray (N, ...)
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    rate, scale, key
+        As in the forward pass.
+    """
+    stochastic_depth_forward(dy, dx, rate, scale, key)

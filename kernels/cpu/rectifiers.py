@@ -1,4 +1,4 @@
-"""Piecewise linear activation functions: ReLU, leaky ReLU, ReLU6, and hard swish.
+"""Piecewise linear activation functions: ReLU, leaky ReLU, ReLU6, hard sigmoid, and hard swish.
 
 NaN in gives NaN out. The loops are those of :mod:`kernels.cpu.maps`, the formulas as in
 :mod:`kernels.reference.activations`.
@@ -41,6 +41,14 @@ def _relu6(x, p):
 
 def _relu6_slope(y, dy, p):
     return ((y <= 0.0) | (y >= 6.0)).where(0.0, dy)
+
+
+def _hard_sigmoid(x, p):
+    return vmath.clamp(x + 3.0, 0.0, 6.0) * (1.0 / 6.0)
+
+
+def _hard_sigmoid_slope(y, dy, p):
+    return ((y <= 0.0) | (y >= 1.0)).where(0.0, dy * (1.0 / 6.0))
 
 
 def _hard_swish(x, p):
@@ -106,6 +114,24 @@ def relu6_backward_kernel(y, dy, dx):
     """ReLU6's gradient, flat arrays."""
     arguments = (address(y), address(dy), address(dx), _NO_PARAMETER)
     run_chunks(_relu6_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
+
+
+_hard_sigmoid_body = map_one(_hard_sigmoid)
+_hard_sigmoid_slope_body = map_two(_hard_sigmoid_slope)
+
+
+@kernel("void(f4[::1], f4[::1])", parallel=False)
+def hard_sigmoid_forward_kernel(x, y):
+    """Hard sigmoid of a flat array."""
+    arguments = (address(x), address(y), _NO_PARAMETER)
+    run_chunks(_hard_sigmoid_body, arguments, x.size, CHUNK, x.size < SMALL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
+def hard_sigmoid_backward_kernel(y, dy, dx):
+    """Hard sigmoid's gradient, flat arrays."""
+    arguments = (address(y), address(dy), address(dx), _NO_PARAMETER)
+    run_chunks(_hard_sigmoid_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
 _hard_swish_body = map_one(_hard_swish)
@@ -207,6 +233,32 @@ def relu6_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
         Output; may be `dy` itself.
     """
     relu6_backward_kernel(*flatten(y, dy, dx))
+
+
+def hard_sigmoid_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """``min(max(x + 3, 0), 6) / 6``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    """
+    hard_sigmoid_forward_kernel(*flatten(x, y))
+
+
+def hard_sigmoid_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dy / 6``, but 0 where ``y <= 0`` or ``y >= 1``.
+
+    Parameters
+    ----------
+    y : ndarray
+        The forward pass's output.
+    dy : ndarray, same shape
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    """
+    hard_sigmoid_backward_kernel(*flatten(y, dy, dx))
 
 
 def hard_swish_forward(x: np.ndarray, y: np.ndarray) -> None:

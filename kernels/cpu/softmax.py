@@ -1,4 +1,4 @@
-"""Softmax along the last axis, and what the cross-entropy shares with it."""
+"""Softmax along the last axis and across branches, and what the cross-entropy shares with it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from kernels.cpu import vmath
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_chunks
 from kernels.cpu.lanes import compiled
-from kernels.cpu.simd import add, address, fma, lane_max, lane_total, mul, select_gt, splat, sub
+from kernels.cpu.simd import add, address, div, fma, lane_max, lane_total, mul, select_gt, splat, sub
 from kernels.cpu.tails import read, read_filled, write
 
 _ZERO, _ONE, _LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
@@ -83,6 +83,58 @@ def softmax_backward_kernel(y, dy, dx, step):
     run_chunks(_softmax_slope_rows, arguments, y.shape[0], step, y.size < SMALL)
 
 
+# --- across branches -----------------------------------------------------------------------------
+
+
+@inner
+def _branch_rows(x, y, branches, width, start, stop):
+    """Eight features of all branches at a time."""
+    for row in range(start, stop):
+        for c in range(0, width, 8):
+            first, count = 4 * (row * branches * width + c), width - c
+            last = first + 4 * branches * width
+            top, total = read(x + first, count), splat(_ZERO)
+            for place in range(first, last, 4 * width):
+                value = read(x + place, count)
+                top = select_gt(value, top, value, top)
+            for place in range(first, last, 4 * width):
+                e = _exp_difference(read(x + place, count), top)
+                write(y + place, e, count)
+                total = add(total, e)
+            for place in range(first, last, 4 * width):
+                write(y + place, div(read(y + place, count), total), count)
+
+
+@kernel("void(f4[:,::1], f4[:,::1], i8, i8)", parallel=False)
+def branch_softmax_forward_kernel(x, y, branches, step):
+    """Softmax across the branches of each row, `step` rows in a job."""
+    arguments = (address(x), address(y), branches, x.shape[1] // branches)
+    run_chunks(_branch_rows, arguments, x.shape[0], step, x.size < SMALL_TRANSCENDENTAL)
+
+
+@inner
+def _branch_slope_rows(y, dy, dx, branches, width, start, stop):
+    for row in range(start, stop):
+        for c in range(0, width, 8):
+            first, count, total = 4 * (row * branches * width + c), width - c, splat(_ZERO)
+            last = first + 4 * branches * width
+            for place in range(first, last, 4 * width):
+                total = fma(read(y + place, count), read(dy + place, count), total)
+            for place in range(first, last, 4 * width):
+                slope = mul(read(y + place, count), sub(read(dy + place, count), total))
+                write(dx + place, slope, count)
+
+
+@kernel("void(f4[:,::1], f4[:,::1], f4[:,::1], i8, i8)", parallel=False)
+def branch_softmax_backward_kernel(y, dy, dx, branches, step):
+    """Gradient of the softmax across the branches of each row, `step` rows in a job."""
+    arguments = (address(y), address(dy), address(dx), branches, y.shape[1] // branches)
+    run_chunks(_branch_slope_rows, arguments, y.shape[0], step, y.size < SMALL)
+
+
+# --- the functions -------------------------------------------------------------------------------
+
+
 def _as_rows(*arrays: np.ndarray) -> list[np.ndarray]:
     """Views (rows, K) of arrays (..., K) of equal shape."""
     shape = arrays[0].shape
@@ -115,3 +167,37 @@ def softmax_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
         Output; may be `dy` itself.
     """
     softmax_backward_kernel(*_as_rows(y, dy, dx), rows_per_job(y.shape[-1]))
+
+
+def _branches(branches: int, *arrays: np.ndarray) -> None:
+    shape = arrays[0].shape
+    if branches < 1 or shape[1] % branches or any(each.shape != shape for each in arrays):
+        raise ValueError(f"softmax across {branches} branches cannot work on {[a.shape for a in arrays]}")
+
+
+def branch_softmax_forward(x: np.ndarray, y: np.ndarray, branches: int) -> None:
+    """Softmax across branches whose features lie one branch behind the other in a row.
+
+    Parameters
+    ----------
+    x : ndarray (M, branches * C)
+    y : ndarray, same shape
+        Output; may be `x` itself.
+    branches : int
+    """
+    _branches(branches, x, y)
+    branch_softmax_forward_kernel(x, y, branches, rows_per_job(x.shape[1]))
+
+
+def branch_softmax_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray, branches: int) -> None:
+    """``dx = y (dy - sum over b of dy_b y_b)``.
+
+    Parameters
+    ----------
+    y, dy : ndarray (M, branches * C)
+    dx : ndarray, same shape
+        Output; may be `dy` itself.
+    branches : int
+    """
+    _branches(branches, y, dy, dx)
+    branch_softmax_backward_kernel(y, dy, dx, branches, rows_per_job(y.shape[1]))

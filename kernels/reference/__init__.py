@@ -8,8 +8,12 @@ place.
 from __future__ import annotations
 
 from kernels.reference.activations import (
+    branch_softmax_backward,
+    branch_softmax_forward,
     gelu_backward,
     gelu_forward,
+    hard_sigmoid_backward,
+    hard_sigmoid_forward,
     hard_swish_backward,
     hard_swish_forward,
     leaky_relu_backward,
@@ -27,17 +31,32 @@ from kernels.reference.activations import (
     tanh_backward,
     tanh_forward,
 )
+from kernels.reference.attention import (
+    attention_backward,
+    attention_forward,
+)
 from kernels.reference.augment import (
     gather_images,
+)
+from kernels.reference.channels import (
+    channel_shuffle_backward,
+    channel_shuffle_forward,
 )
 from kernels.reference.conv import (
     conv2d_backward_data,
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.reference.deform_conv import (
+    deform_conv2d_backward_data,
+    deform_conv2d_backward_weights,
+    deform_conv2d_forward,
+)
 from kernels.reference.dropout import (
     dropout_backward,
     dropout_forward,
+    stochastic_depth_backward,
+    stochastic_depth_forward,
 )
 from kernels.reference.elementwise import (
     accumulate,
@@ -49,6 +68,12 @@ from kernels.reference.elementwise import (
     pad2d_backward,
     pad2d_forward,
     scale_forward,
+)
+from kernels.reference.layer_norm import (
+    group_norm_backward,
+    group_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
 )
 from kernels.reference.losses import (
     bce_with_logits_backward,
@@ -90,6 +115,18 @@ from kernels.reference.pooling import (
     max_pool2d_backward,
     max_pool2d_forward,
 )
+from kernels.reference.resample import (
+    upsample2d_backward,
+    upsample2d_forward,
+)
+from kernels.reference.response_norm import (
+    local_response_norm_backward,
+    local_response_norm_forward,
+)
+from kernels.reference.tokens import (
+    prepend_token_backward,
+    prepend_token_forward,
+)
 
 __all__ = [
     "accumulate",
@@ -101,6 +138,8 @@ __all__ = [
     "add_backward",
     "add_forward",
     "all_finite",
+    "attention_backward",
+    "attention_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_backward_inference",
@@ -109,24 +148,39 @@ __all__ = [
     "batch_norm_forward_train",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
+    "branch_softmax_backward",
+    "branch_softmax_forward",
+    "channel_shuffle_backward",
+    "channel_shuffle_forward",
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",
     "conv2d_forward",
     "copy_columns",
+    "deform_conv2d_backward_data",
+    "deform_conv2d_backward_weights",
+    "deform_conv2d_forward",
     "dropout_backward",
     "dropout_forward",
     "fold_batch_norm",
     "gather_images",
     "gelu_backward",
     "gelu_forward",
+    "group_norm_backward",
+    "group_norm_forward",
+    "hard_sigmoid_backward",
+    "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
     "leaky_relu_backward",
     "leaky_relu_forward",
     "linear_backward_data",
     "linear_backward_weights",
     "linear_forward",
+    "local_response_norm_backward",
+    "local_response_norm_forward",
     "matmul",
     "max_pool2d_backward",
     "max_pool2d_forward",
@@ -137,6 +191,8 @@ __all__ = [
     "multiply_forward",
     "pad2d_backward",
     "pad2d_forward",
+    "prepend_token_backward",
+    "prepend_token_forward",
     "relu6_backward",
     "relu6_forward",
     "relu_backward",
@@ -152,7 +208,11 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "softmax_forward",
+    "stochastic_depth_backward",
+    "stochastic_depth_forward",
     "sum_of_squares",
     "tanh_backward",
     "tanh_forward",
+    "upsample2d_backward",
+    "upsample2d_forward",
 ]

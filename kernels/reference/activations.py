@@ -6,7 +6,8 @@ input x.
 Sources: Goodfellow et al., "Deep Learning" (2016), section 6.3 (sigmoid, tanh, ReLU and its leaky
 form) and 6.2.2.3 (softmax); Krizhevsky, "Convolutional deep belief networks on CIFAR-10" (2010)
 (ReLU6); Hendrycks and Gimpel, "Gaussian Error Linear Units" (2016) (GELU, SiLU); Howard et al.,
-"Searching for MobileNetV3" (2019), section 5.2 (hard swish).
+"Searching for MobileNetV3" (2019), section 5.2 (hard sigmoid, hard swish);
+Li et al., "Selective kernel networks" (2019), section 3.1 (softmax across branches).
 """
 
 from __future__ import annotations
@@ -204,6 +205,30 @@ def silu_backward(x: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
     dx[...] = dy * s * (1.0 + x * (1.0 - s))
 
 
+def hard_sigmoid_forward(x: np.ndarray, y: np.ndarray) -> None:
+    """Piecewise sigmoid: ``y = min(max(x + 3, 0), 6) / 6``.
+
+    Parameters
+    ----------
+    x : ndarray
+    y : ndarray, same shape
+        Output.
+    """
+    y[...] = np.clip(x.astype(np.float64) + 3.0, 0.0, 6.0) / 6.0
+
+
+def hard_sigmoid_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
+    """``dy / 6`` on the ramp, 0 where ``y <= 0`` or ``y >= 1``.
+
+    Parameters
+    ----------
+    y, dy : ndarray
+    dx : ndarray, same shape
+        Output.
+    """
+    dx[...] = np.where((y <= 0) | (y >= 1), 0.0, dy.astype(np.float64) / 6.0)
+
+
 def hard_swish_forward(x: np.ndarray, y: np.ndarray) -> None:
     """Piecewise swish: ``y = x min(max(x + 3, 0), 6) / 6``.
 
@@ -257,3 +282,37 @@ def softmax_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
     """
     out = y.astype(np.float64)
     dx[...] = out * (dy - (dy * out).sum(axis=-1, keepdims=True))
+
+
+def branch_softmax_forward(x: np.ndarray, y: np.ndarray, branches: int) -> None:
+    """Softmax across branches whose features lie one branch behind the other in a row.
+
+    ``y[m, b, c] = exp(x[m, b, c]) / sum over b of exp(x[m, b, c])``.
+
+    Parameters
+    ----------
+    x : ndarray (M, branches * C)
+    y : ndarray, same shape
+        Output.
+    branches : int
+    """
+    table = x.reshape(len(x), branches, -1).swapaxes(1, 2)  # (M, C, branches)
+    shares = np.empty(table.shape)
+    softmax_forward(table, shares)
+    y[...] = shares.swapaxes(1, 2).reshape(x.shape)
+
+
+def branch_softmax_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray, branches: int) -> None:
+    """``dx = y (dy - sum over b of dy_b y_b)``.
+
+    Parameters
+    ----------
+    y, dy : ndarray (M, branches * C)
+    dx : ndarray, same shape
+        Output.
+    branches : int
+    """
+    shares, upstream = (each.reshape(len(y), branches, -1).swapaxes(1, 2) for each in (y, dy))
+    slopes = np.empty(shares.shape)
+    softmax_backward(shares, upstream, slopes)
+    dx[...] = slopes.swapaxes(1, 2).reshape(y.shape)

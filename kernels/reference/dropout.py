@@ -11,8 +11,11 @@ definition, in uint32 arithmetic that wraps:
 Here i is the element's index in the flattened array modulo 2^32, the key is an integer of 64 bits
 (its two's complement where negative), and the threshold is computed in float64.
 
+Stochastic depth drops whole examples: there i is the example's number.
+
 Sources: Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting"
-(2014); the mixer is ``lowbias32`` of Wellons, "Prospecting for hash functions" (2018).
+(2014); Huang et al., "Deep networks with stochastic depth" (2016); the mixer is ``lowbias32`` of
+Wellons, "Prospecting for hash functions" (2018).
 """
 
 from __future__ import annotations
@@ -69,3 +72,38 @@ def dropout_backward(dy: np.ndarray, dx: np.ndarray, rate: float, scale: float, 
         As in the forward pass.
     """
     dx[...] = dy.astype(np.float64) * _keep(dy.shape, rate, key) * scale
+
+
+def stochastic_depth_forward(x: np.ndarray, y: np.ndarray, rate: float, scale: float, key: int) -> None:
+    """``y[n] = x[n] keep(n) scale``: an example stays or vanishes as a whole.
+
+    Parameters
+    ----------
+    x : ndarray (N, ...)
+        C-contiguous.
+    y : ndarray, same shape
+        Output.
+    rate : float
+        Probability of zero, in [0, 1).
+    scale : float
+        Usually ``1 / (1 - rate)``, which keeps the expected value.
+    key : int
+        64 bits that select the mask.
+    """
+    keep = _keep((len(x),), rate, key).reshape(-1, *[1] * (x.ndim - 1))
+    y[...] = x.astype(np.float64) * keep * scale
+
+
+def stochastic_depth_backward(dy: np.ndarray, dx: np.ndarray, rate: float, scale: float, key: int) -> None:
+    """``dx[n] = dy[n] keep(n) scale``, the same mask as in the forward pass.
+
+    Parameters
+    ----------
+    dy : ndarray (N, ...)
+        C-contiguous.
+    dx : ndarray, same shape
+        Output.
+    rate, scale, key
+        As in the forward pass.
+    """
+    stochastic_depth_forward(dy, dx, rate, scale, key)

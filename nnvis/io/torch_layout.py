@@ -6,7 +6,11 @@ array                      here                    PyTorch
 convolution weight         (KH, KW, C_in/g, C_out)  (C_out, C_in/g, KH, KW)
 linear weight              (in, out)               (out, in)
 linear after Flatten       in = (H, W, C)          in = (C, H, W)
+attention, both maps       (in, out)               (out, in)
+filters of E experts       (E, KH, KW, ...)        (E, all in a row), as timm
 =========================  ======================  =======================
+
+PyTorch calls an attention's ``out_proj_weight`` and ``out_proj_bias`` ``out_proj.weight`` and ``out_proj.bias``.
 """
 
 from __future__ import annotations
@@ -17,7 +21,7 @@ from functools import partial
 import numpy as np
 
 from nnvis.graph import INPUT, Graph
-from nnvis.layers import Conv2d, Flatten, Linear
+from nnvis.layers import CondConv2d, Conv2d, Flatten, Linear, MultiHeadAttention
 from nnvis.layers.base import Shape
 
 
@@ -26,19 +30,20 @@ def from_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarr
 
     Entries that no node of `graph` knows keep their name and order; ``num_batches_tracked`` is dropped.
     """
-    weights = _weights(graph)
+    weights, names = _weights(graph), {theirs: ours for ours, theirs in _names(graph).items()}
+    renamed = {names.get(name, name): value for name, value in state.items()}
     return {
         name: np.ascontiguousarray(weights[name](value, False) if name in weights else value)
-        for name, value in state.items()
+        for name, value in renamed.items()
         if not name.endswith("num_batches_tracked")
     }
 
 
 def to_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The other way: ``Network.state_dict()`` or ``gradients()`` in PyTorch's order."""
-    weights = _weights(graph)
+    weights, names = _weights(graph), _names(graph)
     return {
-        name: np.ascontiguousarray(weights[name](value, True) if name in weights else value)
+        names.get(name, name): np.ascontiguousarray(weights[name](value, True) if name in weights else value)
         for name, value in state.items()
     }
 
@@ -51,11 +56,30 @@ def _weights(graph: Graph) -> dict:
         elif isinstance(node.layer, Linear):
             image = _flattened_image(graph, node.inputs[0], shapes)
             made[f"{node.name}.weight"] = partial(_linear, image)
+        elif isinstance(node.layer, CondConv2d):
+            filters = node.layer.parameters(*(shapes[name] for name in node.inputs))["weight"].shape
+            made[f"{node.name}.weight"] = partial(_experts, filters)
+        elif isinstance(node.layer, MultiHeadAttention):
+            for name in ("in_proj_weight", "out_proj_weight"):
+                made[f"{node.name}.{name}"] = partial(_linear, None)
     return made
+
+
+def _names(graph: Graph) -> dict[str, str]:
+    """PyTorch's names of the parameters that have another one there."""
+    nodes = [node.name for node in graph.order() if isinstance(node.layer, MultiHeadAttention)]
+    return {f"{name}.out_proj_{kind}": f"{name}.out_proj.{kind}" for name in nodes for kind in ("weight", "bias")}
 
 
 def _convolution(weight: np.ndarray, to_torch: bool) -> np.ndarray:
     return weight.transpose(3, 2, 0, 1) if to_torch else weight.transpose(2, 3, 1, 0)
+
+
+def _experts(filters: Shape, weight: np.ndarray, to_torch: bool) -> np.ndarray:
+    if to_torch:
+        return weight.transpose(0, 4, 3, 1, 2).reshape(len(weight), -1)
+    experts, height, width, inputs, outputs = filters
+    return weight.reshape(experts, outputs, inputs, height, width).transpose(0, 3, 4, 2, 1)
 
 
 def _linear(image: Shape | None, weight: np.ndarray, to_torch: bool) -> np.ndarray:

@@ -2,7 +2,9 @@
 
 from nnvis.layers.activation import (
     GELU,
+    BranchSoftmax,
     Dropout,
+    Hardsigmoid,
     Hardswish,
     LeakyReLU,
     ReLU,
@@ -10,13 +12,18 @@ from nnvis.layers.activation import (
     Sigmoid,
     SiLU,
     Softmax,
+    StochasticDepth,
     Tanh,
 )
+from nnvis.layers.attention import Attention, MultiHeadAttention
 from nnvis.layers.base import LAYERS, Flow, Layer
+from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
+from nnvis.layers.deform import DeformConv2d
+from nnvis.layers.experts import CondConv2d
 from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add, Concat, Multiply, Split
-from nnvis.layers.norm import BatchNorm1d, BatchNorm2d
+from nnvis.layers.norm import BatchNorm1d, BatchNorm2d, GroupNorm, LayerNorm, LocalResponseNorm
 from nnvis.layers.pooling import (
     AdaptiveAvgPool2d,
     AdaptiveMaxPool2d,
@@ -25,11 +32,15 @@ from nnvis.layers.pooling import (
     GlobalMaxPool2d,
     MaxPool2d,
 )
+from nnvis.layers.resample import Upsample
 from nnvis.layers.shape import Flatten, Identity, PadChannels, Reshape, ZeroPad2d
+from nnvis.layers.tokens import ClassToken, PositionEmbedding, SelectToken, ToTokens
 
 __all__ = [
-    "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "AvgPool2d", "BatchNorm1d", "BatchNorm2d",
-    "Concat", "Conv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d", "Hardswish", "Identity",
-    "Layer", "LeakyReLU", "Linear", "MaxPool2d", "Multiply", "PadChannels", "ReLU", "ReLU6", "Reshape", "SiLU",
-    "Sigmoid", "Softmax", "Split", "Tanh", "ZeroPad2d",
+    "GELU", "LAYERS", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "Add", "Attention", "AvgPool2d", "BatchNorm1d",
+    "BatchNorm2d", "BranchSoftmax", "ChannelShuffle", "ClassToken", "Concat", "CondConv2d", "Conv2d",
+    "DeformConv2d", "Dropout", "Flatten", "Flow", "GlobalAvgPool2d", "GlobalMaxPool2d", "GroupNorm", "Hardsigmoid",
+    "Hardswish", "Identity", "Layer", "LayerNorm", "LeakyReLU", "Linear", "LocalResponseNorm", "MaxPool2d",
+    "MultiHeadAttention", "Multiply", "PadChannels", "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken",
+    "SiLU", "Sigmoid", "Softmax", "Split", "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
 ]  # fmt: skip

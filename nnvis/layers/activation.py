@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from nnvis.errors import ConfigError
-from nnvis.layers.base import Flow, Layer
+from nnvis.errors import ConfigError, ShapeError
+from nnvis.layers.base import Flow, Layer, Shape, fraction, rows, whole
 
 _FROM_OUTPUT = frozenset({"y", "dy"})
 _FROM_INPUT = frozenset({"x", "dy"})
@@ -71,6 +71,13 @@ class Tanh(_FromOutput):
 
 
 @dataclass(frozen=True)
+class Hardsigmoid(_FromOutput):
+    """``min(max(0, x + 3), 6) / 6``: the sigmoid as a ramp. Howard et al., "Searching for MobileNetV3", 2019."""
+
+    function: ClassVar[str] = "hard_sigmoid"
+
+
+@dataclass(frozen=True)
 class LeakyReLU(_Activation):
     """``x`` for x > 0, else ``negative_slope * x``, so that no unit can die. Maas et al., 2013."""
 
@@ -121,6 +128,47 @@ class Softmax(_Activation):
 
 
 @dataclass(frozen=True)
+class BranchSoftmax(Layer):
+    """Softmax across branches: for each channel the branches share out a weight of one.
+
+    The input's channels are those of all branches in a row, as a Linear or a Concat makes them; Split hands each branch
+    its part of the output.
+
+    Parameters
+    ----------
+    branches : int
+        Divides the channels.
+
+    Notes
+    -----
+    ``y_b = exp(x_b) / sum_b exp(x_b)``. Li et al., "Selective Kernel Networks", 2019, section 3.1.
+    """
+
+    family: ClassVar[str] = "activation"
+    backward_reads: ClassVar[frozenset[str]] = _FROM_OUTPUT
+
+    branches: int = 2
+
+    def __post_init__(self):
+        self._set(branches=whole(self.branches, "branches", 1))
+
+    def output_shape(self, *shapes: Shape) -> Shape:
+        if shapes[0][-1] % self.branches:
+            raise ShapeError(
+                f"BranchSoftmax gets {shapes[0][-1]} channels, which {self.branches} branches do not divide; "
+                f"give each of the {self.branches} branches equally many channels."
+            )
+        return shapes[0]
+
+    def forward(self, at: Flow) -> None:
+        at.kernels.branch_softmax_forward(rows(at.x), rows(at.y), self.branches)
+
+    def backward(self, at: Flow) -> None:
+        if at.dx is not None:
+            at.kernels.branch_softmax_backward(rows(at.y), rows(at.dy), rows(at.dx), self.branches)
+
+
+@dataclass(frozen=True)
 class Dropout(Layer):
     """Set each value to zero with probability `rate` in training.
 
@@ -159,6 +207,47 @@ class Dropout(Layer):
             at.kernels.dropout_forward(source, target, self.rate, self._training_scale, at.key)
         else:
             at.kernels.scale_forward(source, target, 1.0 if self.inverted else 1.0 - self.rate)
+
+    def forward(self, at: Flow) -> None:
+        self._apply(at, at.x, at.y)
+
+    def backward(self, at: Flow) -> None:
+        # The map is linear and the mask a function of the key, so the same call gives the gradient.
+        if at.dx is not None:
+            self._apply(at, at.dy, at.dx)
+
+
+@dataclass(frozen=True)
+class StochasticDepth(Layer):
+    """Drop a residual branch for some examples in training: the network is then less deep for them ("drop path").
+
+    Parameters
+    ----------
+    rate : float
+        Probability of dropping an example; put the layer at the end of the branch, in front of the Add.
+
+    Notes
+    -----
+    What is kept is scaled by ``1 / (1 - rate)``, and inference changes nothing, as torchvision's ``StochasticDepth`` in
+    mode "row". Huang et al., "Deep Networks with Stochastic Depth", 2016, section 3.
+    """
+
+    family: ClassVar[str] = "activation"
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+    in_place_forward: ClassVar[bool] = True
+    in_place_backward: ClassVar[bool] = True
+    is_random: ClassVar[bool] = True
+
+    rate: float = 0.1
+
+    def __post_init__(self):
+        self._set(rate=fraction(self.rate, "rate"))
+
+    def _apply(self, at: Flow, source: np.ndarray, target: np.ndarray) -> None:
+        if at.training:
+            at.kernels.stochastic_depth_forward(source, target, self.rate, 1.0 / (1.0 - self.rate), at.key)
+        else:
+            at.kernels.scale_forward(source, target, 1.0)
 
     def forward(self, at: Flow) -> None:
         self._apply(at, at.x, at.y)

@@ -132,7 +132,7 @@ LAYERS: dict[str, type[Layer]] = {}
 class Layer:
     """Base of all layers. Subclasses are frozen dataclasses whose fields are the hyper-parameters."""
 
-    #: Group in a palette: data, convolution, normalisation, activation, pooling, linear, merge, shape.
+    #: Group in a palette: data, convolution, normalisation, activation, pooling, linear, merge, shape, attention.
     family: ClassVar[str] = "other"
     #: Number of inputs; None means two or more.
     arity: ClassVar[int | None] = 1
@@ -252,6 +252,11 @@ def whole(value: Any, name: str, minimum: int) -> int:
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < minimum:
         raise ConfigError(f"{name} must be a whole number of at least {minimum}, not {value!r}.")
     return int(value)
+
+
+def rows(array: np.ndarray) -> np.ndarray:
+    """A view ``(M, C)`` of an array ``(..., C)``."""
+    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def fraction(value: Any, name: str) -> float:

@@ -6,11 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
-
 from nnvis.errors import ShapeError
 from nnvis.init import He
-from nnvis.layers.base import Flow, Layer, Parameter, Shape, bias, describe, weight, whole
+from nnvis.layers.base import Flow, Layer, Parameter, Shape, bias, describe, rows, weight, whole
 
 
 @dataclass(frozen=True)
@@ -57,15 +55,11 @@ class Linear(Layer):
         return math.prod(shapes[0]) * self.out_features
 
     def forward(self, at: Flow) -> None:
-        at.kernels.linear_forward(_rows(at.x), at.params["weight"], at.params.get("bias"), _rows(at.y))
+        at.kernels.linear_forward(rows(at.x), at.params["weight"], at.params.get("bias"), rows(at.y))
 
     def backward(self, at: Flow) -> None:
-        dy = _rows(at.dy)
+        dy = rows(at.dy)
         if at.grads:
-            at.kernels.linear_backward_weights(_rows(at.x), dy, at.grads["weight"], at.grads.get("bias"))
+            at.kernels.linear_backward_weights(rows(at.x), dy, at.grads["weight"], at.grads.get("bias"))
         if at.dx is not None:
-            at.kernels.linear_backward_data(dy, at.params["weight"], _rows(at.dx))
-
-
-def _rows(array: np.ndarray) -> np.ndarray:
-    return array if array.ndim == 2 else array.reshape(-1, array.shape[-1])
+            at.kernels.linear_backward_data(dy, at.params["weight"], rows(at.dx))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from nnvis.errors import ConfigError, ShapeError
-from nnvis.layers.base import Flow, Layer, Shape, describe, whole
+from nnvis.layers.base import Flow, Layer, Shape, describe, rows, whole
 
 
 def _broadcast(kind: str, shapes: tuple[Shape, ...]) -> Shape:
@@ -51,20 +50,35 @@ class Add(Layer):
 
 @dataclass(frozen=True)
 class Multiply(Layer):
-    """Product of two inputs; an axis of size 1 is repeated (broadcast), as for a gate per channel or per pixel."""
+    """Product of two inputs; an axis of size 1 is repeated (broadcast), as for a gate per channel or per pixel.
+
+    A vector (C,) is repeated over all pixels of an image (H, W, C) or over all tokens: the gate of squeeze and
+    excitation. Hu et al., "Squeeze-and-Excitation Networks", 2018, section 3.
+    """
 
     family: ClassVar[str] = "merge"
     arity: ClassVar[int | None] = 2
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        return _broadcast(self.kind, shapes)
+        rank = max(map(len, shapes))
+        lifted = tuple((1,) * (rank - 1) + shape if len(shape) == 1 else shape for shape in shapes)
+        return _broadcast(self.kind, lifted)
+
+    @staticmethod
+    def _lifted(at: Flow, arrays: list) -> list:
+        """Vectors as images of one pixel, where the output is an image."""
+        missing = at.y.ndim - 2
+        return [
+            each if each is None or each.ndim > 2 else each.reshape(len(each), *[1] * missing, each.shape[-1])
+            for each in arrays
+        ]
 
     def forward(self, at: Flow) -> None:
-        at.kernels.multiply_forward(at.xs[0], at.xs[1], at.y)
+        at.kernels.multiply_forward(*self._lifted(at, at.xs), at.y)
 
     def backward(self, at: Flow) -> None:
         if any(dx is not None for dx in at.dxs):
-            at.kernels.multiply_backward(at.xs[0], at.xs[1], at.dy, at.dxs[0], at.dxs[1])
+            at.kernels.multiply_backward(*self._lifted(at, at.xs), at.dy, *self._lifted(at, at.dxs))
 
 
 @dataclass(frozen=True)
@@ -82,17 +96,17 @@ class Concat(Layer):
         return (*shapes[0][:-1], sum(s[-1] for s in shapes))
 
     def forward(self, at: Flow) -> None:
-        start, y = 0, _rows(at.y)
-        for x in map(_rows, at.xs):
+        start, y = 0, rows(at.y)
+        for x in map(rows, at.xs):
             at.kernels.copy_columns(x, y, 0, start, x.shape[1])
             start += x.shape[1]
 
     def backward(self, at: Flow) -> None:
-        start, dy = 0, _rows(at.dy)
+        start, dy = 0, rows(at.dy)
         for x, dx in zip(at.xs, at.dxs, strict=True):
             width = x.shape[-1]
             if dx is not None:
-                at.kernels.copy_columns(dy, _rows(dx), start, 0, width)
+                at.kernels.copy_columns(dy, rows(dx), start, 0, width)
             start += width
 
 
@@ -139,14 +153,10 @@ class Split(Layer):
 
     def forward(self, at: Flow) -> None:
         start, width = self._range(at.x.shape[-1])
-        at.kernels.copy_columns(_rows(at.x), _rows(at.y), start, 0, width)
+        at.kernels.copy_columns(rows(at.x), rows(at.y), start, 0, width)
 
     def backward(self, at: Flow) -> None:
         if at.dx is not None:
             start, width = self._range(at.dx.shape[-1])
             at.dx.fill(0)
-            at.kernels.copy_columns(_rows(at.dy), _rows(at.dx), 0, start, width)
-
-
-def _rows(array: np.ndarray) -> np.ndarray:
-    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+            at.kernels.copy_columns(rows(at.dy), rows(at.dx), 0, start, width)

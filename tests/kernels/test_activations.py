@@ -19,6 +19,7 @@ ACTIVATIONS = {
     "relu6": 1,
     "gelu": 0,
     "silu": 0,
+    "hard_sigmoid": 1,
     "hard_swish": 0,
     "softmax": 1,
 }
@@ -68,7 +69,7 @@ def test_gradients_that_are_not_a_number_stay_so(name):
     assert np.isfinite(dx[1]).all()
 
 
-@pytest.mark.parametrize("name", ["sigmoid", "tanh", "relu6", "gelu", "silu", "hard_swish", "relu", "leaky_relu"])
+@pytest.mark.parametrize("name", [name for name in ACTIVATIONS if name != "softmax"])
 def test_huge_inputs_saturate_without_overflow(name):
     x = np.array([-1e30, -200.0, -90.0, -0.0, 0.0, 90.0, 200.0, 1e30], np.float32)
     check(f"{name}_forward", x, blank(8), *extra(name), outputs=[1])
@@ -92,3 +93,22 @@ def test_arrays_that_a_flat_view_would_copy_are_refused():
         cpu.relu_forward(x.T, blank(8, 6))
     with pytest.raises(ValueError, match="C-contiguous"):
         cpu.softmax_forward(x, blank(8, 6).T)
+
+
+@FEW
+@given(rows=st.sampled_from([1, 7, 900]), branches=st.integers(1, 4), width=st.sampled_from([1, 3, 8, 21]), seed=SEEDS)
+def test_softmax_across_branches_agrees_both_ways(rows, branches, width, seed):
+    x = 4 * normal(seed, rows, branches * width)
+    (y,) = check("branch_softmax_forward", x, blank(*x.shape), branches, outputs=[1], **CLOSE)
+    check("branch_softmax_backward", y, normal(seed + 1, *x.shape), blank(*x.shape), branches, outputs=[2], **CLOSE)
+
+
+def test_softmax_across_branches_keeps_what_is_not_a_number_in_its_channel():
+    x, y = normal(0, 2, 12), blank(2, 12)
+    x[1, 5] = np.nan
+    cpu.branch_softmax_forward(x, y, 3)
+    expected = np.zeros((2, 12), bool)
+    expected[1, 1::4] = True
+    np.testing.assert_array_equal(np.isnan(y), expected)
+    with pytest.raises(ValueError, match="5 branches"):
+        cpu.branch_softmax_forward(x, y, 5)

@@ -15,9 +15,7 @@ KEYS = st.integers(-(2**63), 2**64 - 1)
 
 
 @FEW
-@given(
-    shape=st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple), seed=SEEDS, key=KEYS, rate=st.floats(0, 0.99)
-)
+@given(shape=SHAPES, seed=SEEDS, key=KEYS, rate=st.floats(0, 0.99))
 def test_forward_and_backward_use_the_mask_of_the_oracle(shape, seed, key, rate):
     x, scale = normal(seed, *shape), 1 / (1 - rate)
     check("dropout_forward", x, blank(*shape), rate, scale, key, outputs=[1], tolerance=1e-6)
@@ -41,3 +39,21 @@ def test_not_a_number_is_not_dropped(rate):
     y = blank(40)
     cpu.dropout_forward(np.full(40, np.nan, np.float32), y, rate, 1.0, 5)
     assert np.isnan(y).all()
+
+
+@FEW
+@given(shape=SHAPES, seed=SEEDS, key=KEYS, rate=st.floats(0, 0.99))
+def test_stochastic_depth_drops_the_examples_that_the_oracle_drops(shape, seed, key, rate):
+    x, scale = normal(seed, *shape), 1 / (1 - rate)
+    check("stochastic_depth_forward", x, blank(*shape), rate, scale, key, outputs=[1], tolerance=1e-6)
+    check("stochastic_depth_backward", x, blank(*shape), rate, scale, key, outputs=[1], tolerance=1e-6)
+
+
+def test_stochastic_depth_keeps_or_drops_whole_examples_also_in_place():
+    x, y = np.ones((400, 9, 30), np.float32), blank(400, 9, 30)
+    cpu.stochastic_depth_forward(x, y, 0.25, 1 / 0.75, 3)
+    kept = y[:, 0, 0] > 0
+    np.testing.assert_allclose(y, np.broadcast_to(np.where(kept, 1 / 0.75, 0)[:, None, None], y.shape), rtol=1e-6)
+    assert 0.65 < kept.mean() < 0.85
+    cpu.stochastic_depth_forward(x, x, 0.25, 1 / 0.75, 3)
+    np.testing.assert_array_equal(x, y)

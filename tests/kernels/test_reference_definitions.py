@@ -213,10 +213,14 @@ CALLS = {
         Input(3, 6), Input(*C), Input(*C), Input(*C), Input(*C), Input(*C), 1e-5,
         Output(3, 6), Output(*C),
     ),
+    "branch_softmax_forward": (Input(*ROWS), Output(*ROWS), 3),
+    "branch_softmax_backward": (Input(*ROWS), Input(*ROWS), Output(*ROWS), 3),
     "leaky_relu_forward": (Input(*ROWS), Output(*ROWS), 0.1),
     "leaky_relu_backward": (Input(*ROWS), Input(*ROWS), Output(*ROWS), 0.1),
     "dropout_forward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
     "dropout_backward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
+    "stochastic_depth_forward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
+    "stochastic_depth_backward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
     "add_forward": (Input(4, 1), Input(1, 6), Output(*ROWS)),
     "add_backward": (Input(*ROWS), Output(4, 1), Output(1, 6)),
     "multiply_forward": (Input(4, 1), Input(1, 6), Output(*ROWS)),
@@ -246,12 +250,47 @@ CALLS = {
     "sum_of_squares": (Input(*FLAT),),
     "clip_by_value": (InPlace(*FLAT), 0.5),
     "all_finite": (Input(*FLAT),),
+    "channel_shuffle_forward": (Input(*ROWS), Output(*ROWS), 2),
+    "channel_shuffle_backward": (Input(*ROWS), Output(*ROWS), 2),
+    "layer_norm_forward": (Input(*ROWS), Input(*C), Input(*C), Output(*ROWS), Output(4), Output(4), 1e-5),
+    "layer_norm_backward": (
+        Input(*ROWS), Input(*C), Input(4), Input(4), Input(*ROWS), Output(*ROWS), Output(*C), Output(*C),
+    ),
+    "group_norm_forward": (
+        Input(2, 5, 6), Input(*C), Input(*C), Output(2, 5, 6), Output(2, 3), Output(2, 3), 1e-5,
+    ),
+    "group_norm_backward": (
+        Input(2, 5, 6), Input(*C), Input(2, 3), Input(2, 3), Input(2, 5, 6), Output(2, 5, 6), Output(*C), Output(*C),
+    ),
+    "local_response_norm_forward": (Input(*ROWS), Output(*ROWS), Output(*ROWS), 3, 0.5, 0.75, 1.0),
+    "local_response_norm_backward": (Input(*ROWS), Input(*ROWS), Input(*ROWS), Output(*ROWS), 3, 0.5, 0.75),
+    "upsample2d_forward": (Input(*IMAGE), Output(2, 10, 15, 6), True),
+    "upsample2d_backward": (Input(2, 10, 15, 6), Output(*IMAGE), True),
+    "prepend_token_forward": (Input(2, 5, 6), Input(*C), Output(2, 6, 6)),
+    "prepend_token_backward": (Input(2, 6, 6), Output(2, 5, 6), Output(*C)),
+    "attention_forward": (
+        Input(2, 5, 6), Input(2, 4, 6), Input(2, 4, 2), Output(2, 5, 2), Output(2, 2, 5, 4), 2, 0.5, True,
+    ),
+    "attention_backward": (
+        Input(2, 5, 6), Input(2, 4, 6), Input(2, 4, 2), Input(2, 2, 5, 4), Input(2, 5, 2),
+        Output(2, 5, 6), Output(2, 4, 6), Output(2, 4, 2), 2, 0.5, True,
+    ),
+    "deform_conv2d_forward": (
+        Input(*IMAGE), Input(2, 5, 5, 36), Input(2, 5, 5, 18), Input(3, 3, 3, 4), Input(4), Output(2, 5, 5, 4), *CONV,
+    ),
+    "deform_conv2d_backward_data": (
+        Input(*IMAGE), Input(2, 5, 5, 36), Input(2, 5, 5, 18), Input(3, 3, 3, 4), Input(2, 5, 5, 4),
+        Output(*IMAGE), Output(2, 5, 5, 36), Output(2, 5, 5, 18), *CONV,
+    ),
+    "deform_conv2d_backward_weights": (
+        Input(*IMAGE), Input(2, 5, 5, 36), Input(2, 5, 5, 18), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,
+    ),
     "gather_images": (
         np.arange(72, dtype=np.uint8).reshape(2, 4, 3, 3), np.array([1, 0]), Output(2, 4, 3, 3),
         Input(3), Input(3), np.array([[1, -1], [0, 2]]), np.array([True, False]),
     ),
 }  # fmt: skip
-for _name in ("sigmoid", "tanh", "relu", "relu6", "gelu", "silu", "hard_swish", "softmax"):
+for _name in ("sigmoid", "tanh", "relu", "relu6", "gelu", "silu", "hard_sigmoid", "hard_swish", "softmax"):
     CALLS[f"{_name}_forward"] = (Input(*ROWS), Output(*ROWS))
     CALLS[f"{_name}_backward"] = (Input(*ROWS), Input(*ROWS), Output(*ROWS))
 

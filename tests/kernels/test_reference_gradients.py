@@ -227,6 +227,7 @@ ACTIVATIONS = {
     "relu6": (True, (0, 6), ()),
     "gelu": (False, (), ()),
     "silu": (False, (), ()),
+    "hard_sigmoid": (True, (-3, 3), ()),
     "hard_swish": (False, (-3, 3), ()),
     "softmax": (True, (), ()),
 }

@@ -250,6 +250,7 @@ ACTIVATIONS = {
     "relu6": (F.relu6, True, ()),
     "gelu": (F.gelu, False, ()),
     "silu": (F.silu, False, ()),
+    "hard_sigmoid": (lambda x: F.relu6(x + 3) / 6, True, ()),  # F.hardsigmoid rounds its 1 / 6 to float32
     "hard_swish": (F.hardswish, False, ()),
     "softmax": (lambda x: torch.softmax(x, -1), True, ()),
 }

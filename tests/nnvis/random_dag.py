@@ -8,7 +8,7 @@ import nnvis as nv
 
 
 def random_dag(seed: int, nodes: int = 14):
-    """A random graph of adds, concats, splits, products, pools and grouped convolutions, and its PyTorch function.
+    """A random graph of adds, splits, gates, pools, norms, attention, grouped convolutions, and its PyTorch function.
 
     Returns
     -------
@@ -28,7 +28,7 @@ def random_dag(seed: int, nodes: int = 14):
         pool.append((node.name, graph.shapes()[node.name]))
 
     for _ in range(nodes):
-        _grow_once(random, pool, grow)
+        (_grow_within_examples if random.random() < 0.3 else _grow_once)(random, pool, grow)
     _join_all(graph, pool, grow)
     graph.output = graph.add(nv.Linear(5), pool[-1][0], name="fc")
 
@@ -82,6 +82,42 @@ def _grow_once(random, pool, grow) -> None:
         grow(nv.Split((cut, channels - cut), 0), [source], lambda s, n, x: x[:, :cut])
     else:
         grow(nv.Add(), [source, other], lambda s, n, x, y: x + y)
+
+
+def _grow_within_examples(random, pool, grow) -> None:
+    from torch.nn import functional as F
+
+    source = pool[random.integers(len(pool))]
+    height, _, channels = source[1]
+    alike = [p for p in pool if p[1] == source[1]]
+    groups = int(random.choice([g for g in (1, 2, 3, 4) if channels % g == 0]))
+    choice = random.choice(["group", "layer", "response", "shuffle", "gate", "upsample", "attention"])
+    if choice == "group":
+        norm = lambda s, n, x: F.group_norm(x, groups, s[n + ".weight"], s[n + ".bias"], 0.1)  # noqa: E731
+        grow(nv.GroupNorm(groups, 0.1), [source], norm)
+    elif choice == "layer":
+        weights = lambda s, n: (s[n + ".weight"], s[n + ".bias"])  # noqa: E731
+        norm = lambda s, n, x: F.layer_norm(x.movedim(1, 3), (channels,), *weights(s, n), 0.1).movedim(3, 1)  # noqa: E731
+        grow(nv.LayerNorm(0.1), [source], norm)
+    elif choice == "response":
+        grow(nv.LocalResponseNorm(3, 0.5), [source], lambda s, n, x: F.local_response_norm(x, 3, 0.5))
+    elif choice == "shuffle":
+        grow(nv.ChannelShuffle(groups), [source], lambda s, n, x: F.channel_shuffle(x, groups))
+    elif choice == "gate":
+        grow(nv.GlobalAvgPool2d(), [source], lambda s, n, x: x.mean((2, 3)))
+        vector = pool.pop()
+        grow(nv.Multiply(), [source, vector], lambda s, n, x, gate: x * gate[:, :, None, None])
+    elif choice == "upsample" and height <= 6:
+        bigger = lambda s, n, x: F.interpolate(x, scale_factor=2, mode="bilinear")  # noqa: E731
+        grow(nv.Upsample(2, "bilinear"), [source], bigger)
+    else:
+        inputs = [alike[random.integers(len(alike))] for _ in range(3)]
+
+        def attend(s, n, *xs):
+            q, k, v = (x.flatten(2).transpose(1, 2) for x in xs)
+            return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(xs[0].shape)
+
+        grow(nv.Attention(), inputs, attend)
 
 
 def _join_all(graph, pool, grow) -> None:

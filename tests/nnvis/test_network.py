@@ -189,3 +189,13 @@ def test_the_first_node_with_a_non_finite_value_is_found(batch):
     net.parameters.values["side.weight"][0, 0, 0, 0] = 0
     net.forward(batch, training=True)
     assert net.first_non_finite() is None
+
+
+def test_stochastic_depth_drops_other_examples_each_step_and_none_at_inference():
+    net = nv.Network(nv.Sequential([nv.StochasticDepth(0.5)], input_shape=(3, 3, 2)), seed=0)
+    x = np.ones((64, 3, 3, 2), np.float32)
+    first, second = net.forward(x, training=True), net.forward(x, training=True)
+    assert set(np.unique(first)) == {0.0, 2.0}
+    assert (first != second).any()
+    np.testing.assert_array_equal(net.backward(x), second)
+    np.testing.assert_array_equal(net.forward(x), x)

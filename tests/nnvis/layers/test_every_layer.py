@@ -20,7 +20,9 @@ pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
 
 ELEMENTWISE = [
     nv.ReLU(), nv.LeakyReLU(0.1), nv.ReLU6(), nv.Sigmoid(), nv.Tanh(), nv.GELU(), nv.SiLU(), nv.Hardswish(),
-    nv.Softmax(), nv.Dropout(0.4), nv.Dropout(0.4, inverted=False), nv.Flatten(), nv.Identity(),
+    nv.Hardsigmoid(), nv.LocalResponseNorm(), nv.LocalResponseNorm(4, 2.0, 0.5, 1.5),
+    nv.Softmax(), nv.Dropout(0.4), nv.Dropout(0.4, inverted=False), nv.StochasticDepth(0.4),
+    nv.Flatten(), nv.Identity(),
     nv.PadChannels((1, 2)), nv.ZeroPad2d((1, 0, 2, 3)), nv.GlobalAvgPool2d(), nv.GlobalMaxPool2d(), nv.BatchNorm2d(),
 ]  # fmt: skip
 
@@ -84,6 +86,25 @@ def test_batch_norm_of_vectors_and_tokens(c, n, tokens, training):
     check_layer(nv.BatchNorm1d(), (tokens, c) if tokens else (c,), batch=n, training=training)
 
 
+# A single value is normalised to zero: its gradient is nothing but rounding.
+@given(
+    c=st.sampled_from([3, 6, 10, 24, 130]), tokens=st.sampled_from([0, 1, 3]), affine=st.booleans(),
+    training=st.booleans(), n=batches,
+)  # fmt: skip
+@few
+def test_layer_norm_of_vectors_and_tokens(c, tokens, affine, training, n):
+    check_layer(nv.LayerNorm(0.1, affine), (tokens, c) if tokens else (c,), batch=n, training=training)
+
+
+@given(
+    groups=st.sampled_from([1, 2, 3, 8]), per_group=st.sampled_from([1, 2, 5, 16]), h=sizes, w=sizes,
+    affine=st.booleans(), n=batches,
+)  # fmt: skip
+@few
+def test_group_norm_is_right_for_any_groups(groups, per_group, h, w, affine, n):
+    check_layer(nv.GroupNorm(groups, 0.1, affine), (h + 1, w + 1, groups * per_group), batch=n)
+
+
 @pytest.mark.parametrize("kind", [nv.Add, nv.Multiply])
 @given(c=channels, h=sizes, w=sizes, kept=st.tuples(*[st.booleans()] * 3), n=batches)
 @few
@@ -92,6 +113,32 @@ def test_merge_repeats_axes_of_size_one(kind, c, h, w, kept, n):
     gate = tuple(size if keep else 1 for size, keep in zip(shape, kept, strict=True))
     check_layer(kind(), shape, gate, batch=n)
     check_layer(kind(), gate, shape, batch=n)
+
+
+@given(c=channels, h=sizes, w=sizes, n=batches)
+@few
+def test_a_vector_gates_all_pixels_of_an_image_and_all_tokens(c, h, w, n):
+    check_layer(nv.Multiply(), (h, w, c), (c,), batch=n)
+    check_layer(nv.Multiply(), (c,), (h, w, c), batch=n)
+    check_layer(nv.Multiply(), (h, c), (c,), batch=n)
+
+
+@given(
+    branches=st.integers(1, 4), c=st.sampled_from([1, 3, 8, 21]), image=st.sampled_from([(), (3, 2)]), n=batches,
+)  # fmt: skip
+@few
+def test_branches_share_out_each_channel(branches, c, image, n):
+    check_layer(nv.BranchSoftmax(branches), (*image, branches * c), batch=n)
+
+
+def test_the_gradients_of_a_selective_kernel_unit_are_right():
+    g = nv.Graph((6, 6, 8))
+    branches = [g.add(nv.Conv2d(8, 3, padding=d, dilation=d, groups=4), g.input) for d in (1, 2, 3)]
+    squeezed = g.add(nv.GlobalAvgPool2d(), g.add(nv.Add(), branches))
+    shares = g.add(nv.BranchSoftmax(3), g.add(nv.Linear(24), g.add(nv.Tanh(), g.add(nv.Linear(4), squeezed))))
+    parts = [g.add(nv.Multiply(), [x, g.add(nv.Split(3, i), shares)]) for i, x in enumerate(branches)]
+    g.output = g.add(nv.Add(), parts)
+    assert nv.gradcheck(g).ok
 
 
 def test_add_of_four_inputs_of_which_some_are_repeated():
@@ -105,6 +152,20 @@ def test_concat_and_split_cut_the_channels_in_the_same_places(cs, n):
     check_layer(nv.Split(tuple(cs), len(cs) - 1), (3, 2, sum(cs)), batch=n)
 
 
+@pytest.mark.parametrize(("c", "groups"), [(1, 1), (6, 2), (6, 3), (10, 10), (24, 4), (130, 10), (192, 8)])
+def test_channel_shuffle_moves_channels_and_gradients_alike(c, groups):
+    check_layer(nv.ChannelShuffle(groups), (3, 2, c))
+
+
+@given(
+    c=channels, h=sizes, w=sizes, scale=st.one_of(st.integers(1, 3), pairs), n=batches,
+    mode=st.sampled_from(["nearest", "bilinear"]),
+)  # fmt: skip
+@few
+def test_upsampling_is_right_for_any_scale(c, h, w, scale, mode, n):
+    check_layer(nv.Upsample(scale, mode), (h, w, c), batch=n)
+
+
 def test_reshape_keeps_the_values_in_order():
     check_layer(nv.Reshape((6, -1)), (3, 4, 5))
 
@@ -112,7 +173,9 @@ def test_reshape_keeps_the_values_in_order():
 def test_every_layer_kind_is_covered_here():
     tested = {layer.kind for layer in ELEMENTWISE} | {
         "Conv2d", "Linear", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d", "BatchNorm1d",
-        "Add", "Multiply", "Concat", "Split", "Reshape",
+        "Add", "Multiply", "Concat", "Split", "Reshape", "ChannelShuffle", "LayerNorm",
+        "GroupNorm", "ToTokens", "ClassToken", "PositionEmbedding", "SelectToken", "MultiHeadAttention", "Attention",
+        "DeformConv2d", "BranchSoftmax", "CondConv2d", "Upsample",
     }  # fmt: skip
     assert set(LAYERS) == tested
 
@@ -124,9 +187,17 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.Conv2d(8, kernel_size=0), "kernel_size"),
         (lambda: nv.Conv2d(8, groups=3), "groups"),
         (lambda: nv.Conv2d(8, 4, padding="same"), "odd kernel"),
+        (lambda: nv.ChannelShuffle(0), "groups"),
         (lambda: nv.MaxPool2d(2, padding=2), "padding"),
         (lambda: nv.Dropout(1.0), "rate"),
         (lambda: nv.BatchNorm2d(eps=0), "eps"),
+        (lambda: nv.LayerNorm(eps=0), "eps"),
+        (lambda: nv.GroupNorm(0), "num_groups"),
+        (lambda: nv.LocalResponseNorm(0), "size"),
+        (lambda: nv.Upsample(0), "scale_factor"),
+        (lambda: nv.Upsample(2, "cubic"), "mode"),
+        (lambda: nv.StochasticDepth(1.0), "rate"),
+        (lambda: nv.BranchSoftmax(0), "branches"),
         (lambda: nv.Split(2, part=2), "part"),
         (lambda: nv.Linear(2.5), "out_features"),
     ],
@@ -142,8 +213,13 @@ def test_an_impossible_option_is_refused_by_name(make, words):
         (nv.Conv2d(4, 5), [(3, 3, 1)], "larger than its input 3x3x1"),
         (nv.Conv2d(4), [(10,)], "needs images"),
         (nv.Conv2d(4, groups=2), [(5, 5, 3)], "groups do not divide"),
+        (nv.ChannelShuffle(2), [(5, 5, 3)], "groups do not divide"),
+        (nv.GroupNorm(2), [(5, 5, 3)], "groups do not divide"),
         (nv.Linear(4), [(5, 5, 3)], "put a Flatten"),
         (nv.Add(), [(5, 5, 3), (5, 5, 4)], "5x5x3 and 5x5x4"),
+        (nv.Multiply(), [(5, 5, 3), (4,)], "5x5x3 and 1x1x4"),
+        (nv.Multiply(), [(5, 5, 3), (5, 3)], "5x5x3 and 5x3"),
+        (nv.BranchSoftmax(2), [(5, 5, 3)], "branches do not divide"),
         (nv.Concat(), [(5, 5, 3), (4, 5, 3)], "equal heights"),
         (nv.Split(2), [(5, 5, 3)], "cannot cut 3 channels"),
         (nv.Reshape((7,)), [(2, 3)], "6 values"),
