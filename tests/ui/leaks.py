@@ -15,7 +15,8 @@ def active_timers() -> set[QTimer]:
         return set()
     # Deleted widgets, and what waits for a turn of the event loop, are no leaks.
     QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
-    made = [thing for thing in gc.get_objects() if isinstance(thing, QTimer)]
+    # asked of the type: what a weak reference pretends to be may be gone
+    made = [thing for thing in gc.get_objects() if issubclass(type(thing), QTimer)]
     made += [timer for top in _roots() for timer in top.findChildren(QTimer)]
     return {timer for timer in made if shiboken6.isValid(timer) and timer.isActive()}
 

@@ -130,7 +130,7 @@ class NodeItem(QGraphicsItem):
             painter.drawRect(body)
             return
         growth = round(4 * min(_MOST_GROWTH, max(1.0, FULL / zoom))) / 4  # in steps, so that few fonts are made
-        header = _HEADER * min(growth, 1.4)
+        header = _HEADER * (1.4 if growth >= 1.3 else 1.0)
         if zoom < _ROUND:
             self._paint_square_box(painter, hue, border, header)
         else:

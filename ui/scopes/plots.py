@@ -71,7 +71,7 @@ class Plot(pg.PlotWidget):
         for side in self._labels:
             axis = self.getAxis(side)
             axis.setPen(look().theme.border)
-            axis.enableAutoSIPrefix(False)
+            axis.setSIPrefixEnableRanges(((0.0, 0.0),))  # no thousandths without a word about it
             axis.setTextPen(muted)
             axis.setTickFont(look().font(SMALL))
             axis.setStyle(tickTextOffset=4, tickLength=-3)

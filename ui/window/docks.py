@@ -85,6 +85,7 @@ class Docks:
             dock.show()
         third.raise_()
         self._sizes(round(self.window.height() * 0.52))
+        self.window.resizeDocks([first, second, third], [3, 3, 4], Qt.Orientation.Horizontal)
         look().set_scale(1.0)
 
     def present(self) -> None:

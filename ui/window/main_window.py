@@ -65,6 +65,7 @@ class MainWindow(QMainWindow):
         self.recovery = Recovery(self.project, folder) if folder else None
         self.closing = Closing(self)
         self.actions_table = Actions(self)
+        self._stepping = False
         self._make_frame()
         self.docks = Docks(self, self.palette_panel, self.inspector, self.training_panel)
         self.scope_wiring = ScopeWiring(document, session, self.docks.scopes)
@@ -119,6 +120,8 @@ class MainWindow(QMainWindow):
         self.project.title_changed.connect(self._show_title)
         self.project.opened.connect(self._show_canvas)
         self.project.saved.connect(self._after_saving)
+        for scope in self.docks.scopes:
+            scope.failed.connect(self.banner.say)
         self.training_panel.rate_changed.connect(self.session.set_learning_rate)
         self.training_panel.momentum_changed.connect(self.session.set_momentum)
         look().changed.connect(self._show_title)
@@ -143,8 +146,10 @@ class MainWindow(QMainWindow):
         self.status.show_progress(progress)
         if progress.phase is not self.transport.phase:
             self.transport.show_phase(progress.phase)
-        if progress.phase is not Phase.STEPPING:
+        if progress.phase is not Phase.STEPPING and self._stepping:
+            self._stepping = False
             self.canvas.show_step(None)
+            self.status.hint("")
         self.project.note_training(progress)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
@@ -154,6 +159,7 @@ class MainWindow(QMainWindow):
             self.canvas.set_gradient_tint(snapshot.gradients)
 
     def _show_node_step(self, step: NodeStep) -> None:
+        self._stepping = True
         self.canvas.show_step(step)
         self.status.hint(step.note)
         if step.direction == "forward" and step.node and step.output is not None:
