@@ -15,11 +15,10 @@ from tests.ui.busy import User, resident
 from tests.ui.nets import moons, wait_for
 from ui.app import make_application, make_window
 from ui.history import MOST_STEPS
-from ui.scopes.loss import Run
+from ui.scopes.loss import MOST_RUNS, Run
 from ui.session import run_folders
 from ui.session.messages import Curves, Phase
 from ui.session.pace import Points
-from ui.window import scope_wiring
 
 SECONDS = 15
 
@@ -51,7 +50,7 @@ def test_memory_is_flat_while_one_trains_edits_looks_and_begins_again(qtbot, win
     assert user.steps > 2000, told
     assert memory[-1] - memory[middle] < 8, told
     assert objects[-1] < 1.03 * objects[middle], told
-    assert len(window.docks.scopes[0].runs) <= scope_wiring.MOST_RUNS and window.document.stack.count() <= MOST_STEPS
+    assert len(window.docks.scopes[0].runs) <= MOST_RUNS and window.document.stack.count() <= MOST_STEPS
     assert len(list((tmp_path / "state" / "runs").iterdir())) <= run_folders.MOST + 1
 
 

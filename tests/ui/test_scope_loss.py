@@ -155,3 +155,14 @@ def test_a_long_curve_is_drawn_by_few_points_and_keeps_its_peaks(qtbot, loss):
     qtbot.mouseDClick(loss.plots["loss"].viewport(), Qt.MouseButton.LeftButton)
     drawn(qtbot, loss)
     assert len(loss._curves["run 9", "loss", "batches"].getData()[0]) > 1000
+
+
+def test_of_very_many_runs_the_newest_and_the_named_ones_stay(qtbot):
+    scope = LossScope()
+    qtbot.addWidget(scope)
+    some = np.arange(3.0)
+    for number in range(1, 12):
+        scope.add_curves(Curves(f"run {number}", some, some, some, some))
+        if number == 2:
+            scope.rename("run 2", "without dropout")
+    assert list(scope.runs) == ["run 2", *(f"run {k}" for k in range(7, 12))]

@@ -22,6 +22,10 @@ __all__ = ["MOST_POINTS", "LossScope", "Run", "smoothed"]
 _SCALE = {"loss": 1.0, "accuracy": 100.0}
 
 
+#: Runs whose curves are shown together, unless the user has named more.
+MOST_RUNS = 6
+
+
 class LossScope(Scope):
     """Training (line) and held-out (points) loss and accuracy, of the runs that the legend shows."""
 
@@ -84,8 +88,16 @@ class LossScope(Scope):
             if curves.run not in self.runs:
                 self.runs[curves.run] = Run(curves.run, self._count, curves.run)
                 self._count += 1
+                self._forget_old_runs()
             self.runs[curves.run].add(curves)
             self.redraw()
+
+    def _forget_old_runs(self) -> None:
+        """Of very many runs only the newest are compared: older ones would make every drawing slower."""
+        unnamed = [key for key, run in self.runs.items() if run.label == key]
+        for key in unnamed[: max(0, len(self.runs) - MOST_RUNS)]:
+            del self.runs[key]
+        self._drop_items()
 
     def rename(self, key: str, label: str) -> None:
         """Give a run another name; "" gives it its first one again."""

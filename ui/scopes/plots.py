@@ -12,6 +12,8 @@ from ui.theme import SMALL, look
 
 #: Line colours that colour-blind readers can tell apart (Okabe and Ito), and a style for each round of them.
 COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#0072B2", "#D55E00", "#B8A500")
+#: Sizes of numbers that are shown in thousands or thousandths: none, for the axes have no units to say so.
+_NEVER = ((0.0, 0.0),)
 STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
 
@@ -71,11 +73,10 @@ class Plot(pg.PlotWidget):
         for side in self._labels:
             axis = self.getAxis(side)
             axis.setPen(look().theme.border)
-            axis.setSIPrefixEnableRanges(((0.0, 0.0),))  # no thousandths without a word about it
             axis.setTextPen(muted)
             axis.setTickFont(look().font(SMALL))
             axis.setStyle(tickTextOffset=4, tickLength=-3)
-            axis.setLabel(axis.labelText, color=muted)
+            axis.setLabel(axis.labelText, siPrefixEnableRanges=_NEVER, color=muted)
         self.getAxis("bottom").setHeight(round(2.9 * size))
         self._name_axes()
         self.showGrid(x=False, y=True, alpha=0.12)
@@ -89,7 +90,7 @@ class Plot(pg.PlotWidget):
         for side, text in (("left", fitting), ("bottom", bottom if fitting else f"{left} over {bottom}")):
             axis = self.getAxis(side)
             if axis.labelText != text or axis.labelStyle.get("font-size") != f"{size}px":
-                axis.setLabel(text, **{**axis.labelStyle, "font-size": f"{size}px"})
+                axis.setLabel(text, siPrefixEnableRanges=_NEVER, **{**axis.labelStyle, "font-size": f"{size}px"})
             axis.resizeEvent()  # which centres the name
 
     def resizeEvent(self, event) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 from PySide6.QtGui import QColor, QPalette
@@ -108,9 +111,23 @@ def style_sheet() -> str:
 
 def apply_look(app: QApplication) -> None:
     """Give the application the theme in force; call again when it changes."""
-    app.setStyle("Fusion")
+    if app.style().name() != "fusion" and not app.styleSheet():  # which wraps the style
+        app.setStyle("Fusion")
     app.setPalette(_palette(look().theme))
-    app.setStyleSheet(style_sheet())
+    with _no_garbage_collection():
+        app.setStyleSheet(style_sheet())
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Qt goes through a list of all widgets here, and calls Python for some: none of them may be freed meanwhile."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _palette(theme: Theme) -> QPalette:

@@ -8,12 +8,7 @@ from nnvis.graph import INPUT
 from ui.document.state import DocumentState
 from ui.history import Document
 from ui.scopes.base import Scope
-from ui.scopes.loss import LossScope
-from ui.session.messages import Curves
 from ui.session.session import Session
-
-#: Runs whose curves are shown together.
-MOST_RUNS = 6
 
 
 class ScopeWiring(QObject):
@@ -24,8 +19,6 @@ class ScopeWiring(QObject):
         self.document, self.session, self.scopes = document, session, scopes
         self._wants: dict[str, object] = {}
         self._all_nodes = False
-        self._runs: list[str] = []
-        session.curves.connect(self._note_run)
         for scope in scopes:
             session.curves.connect(scope.add_curves)
             session.snapshot.connect(scope.show_snapshot)
@@ -34,16 +27,6 @@ class ScopeWiring(QObject):
             scope.wants.connect(lambda wants, name=scope.name: self._wanted(name, wants))
             document.selection_changed.connect(scope.set_selection)
         document.changed.connect(self._document_changed)
-
-    def _note_run(self, curves: Curves) -> None:
-        """Of very many runs only the newest are compared: older ones would make every drawing slower."""
-        if curves.run not in self._runs:
-            self._runs.append(curves.run)
-        while len(self._runs) > MOST_RUNS:
-            oldest = self._runs.pop(0)
-            for scope in self.scopes:
-                if isinstance(scope, LossScope):
-                    scope.clear_run(oldest)
 
     def want_all_nodes(self, on: bool) -> None:
         """Ask for the feature maps of every node, for the pictures on the canvas."""
