@@ -19,6 +19,9 @@ from nnvis.layers.base import Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
 from nnvis.parameters import Parameters
 
+#: A node's name, and what it has to do; nothing for views.
+_Calls = tuple[str, list[Callable[[], None]]]
+
 
 @dataclass(frozen=True)
 class Mode:
@@ -232,12 +235,11 @@ class Plan:
         self.input = self._array(self._values[INPUT], INPUT)
         self.output = self.flows[self.nodes[-1].name].y
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
-        self.forward_calls = [
-            (node.name, self._call(node.layer.forward, self.flows[node.name]))
+        self._forward_calls = [
+            (node.name, [] if node.layer.is_view else [self._call(node.layer.forward, self.flows[node.name])])
             for node in self.nodes
-            if not node.layer.is_view
         ]
-        self.backward_calls = self._make_backward_calls() if self.mode.backward else []
+        self._backward_calls = self._make_backward_calls() if self.mode.backward else []
 
     def _array(self, storage: Storage, name: str) -> np.ndarray:
         return self._arena.view(storage, (self.batch, *self.shapes[name]), self.device.dtype)
@@ -260,11 +262,11 @@ class Plan:
     def _call(function: Callable[[Flow], None], flow: Flow) -> Callable[[], None]:
         return lambda: function(flow)
 
-    def _make_backward_calls(self) -> list[tuple[str, Callable[[], None]]]:
+    def _make_backward_calls(self) -> list[_Calls]:
         self.gradients: dict[str, np.ndarray] = {
             name: self._array(storage, name) for name, storage in self._gradients.items()
         }
-        calls = []
+        found = []
         for step in self._backward:
             node, flow = step.node, self.flows[step.node.name]
             flow.dy = self.gradients[node.name]
@@ -272,10 +274,11 @@ class Plan:
                 None if storage is None else self._array(storage, name)
                 for storage, name in zip(step.writes, node.inputs, strict=True)
             ]
+            calls = [self._sum_call(each) for each in step.sums]
             if flow.grads or any(dx is not None for dx in flow.dxs):
-                calls.append((node.name, self._call(node.layer.backward, flow)))
-            calls.extend((node.name, self._sum_call(each)) for each in step.sums)
-        return calls
+                calls.insert(0, self._call(node.layer.backward, flow))
+            found.append((node.name, calls))
+        return found
 
     def _sum_call(self, each: _Sum) -> Callable[[], None]:
         kernels = self.device.kernels
@@ -309,17 +312,17 @@ class Plan:
         after : callable, optional
             Called with the name of each node that has just computed.
         """
-        for name, call in self.forward_calls:
-            call()
-            if after is not None:
-                after(name)
+        _run(self._forward_calls, after)
         return self.output
 
     def run_backward(self, after: Callable[[str], None] | None = None) -> None:
         """Run all nodes backward on what lies in :attr:`output_gradient`; `after` as in :meth:`run_forward`."""
-        for number, (name, call) in enumerate(self.backward_calls):
+        _run(self._backward_calls, after)
+
+
+def _run(steps: list[_Calls], after: Callable[[str], None] | None) -> None:
+    for name, calls in steps:
+        for call in calls:
             call()
-            # the sums of a node's gradients follow its own call, under its name
-            last = number + 1 == len(self.backward_calls) or self.backward_calls[number + 1][0] != name
-            if after is not None and last:
-                after(name)
+        if after is not None:
+            after(name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnvis.errors import DataError, ShapeError
 from nnvis.losses import Loss
 from nnvis.network import Network
 from nnvis.plan import Mode, Plan
@@ -104,6 +105,9 @@ class Probe:
     def look(self, x: np.ndarray, targets: np.ndarray) -> list[NodeStatistics]:
         """Run a batch forward and backward, and describe every node.
 
+        Where the loss cannot read the network's output, as while a network is being built, there is no way back, and
+        nothing about gradients.
+
         Parameters
         ----------
         x : ndarray, (N, *input_shape)
@@ -118,9 +122,18 @@ class Probe:
         """
         plan = self._plan(x)
         plan.run_forward()
-        self.loss.bind(self.net.device, plan.output, plan.output_gradient)(targets)
+        gradients = self._go_back(plan, targets)
+        return [self._statistics(plan, node.name, node.layer.kind, gradients) for node in plan.nodes]
+
+    def _go_back(self, plan: Plan, targets: np.ndarray) -> bool:
+        """Run backward; False if the loss does not fit the network or the targets."""
+        try:
+            self.loss.check_output(self.net.output_shape)
+            self.loss.bind(self.net.device, plan.output, plan.output_gradient)(targets)
+        except (ShapeError, DataError):
+            return False
         plan.run_backward()
-        return [self._statistics(plan, node.name, node.layer.kind) for node in plan.nodes]
+        return True
 
     def features(self, x: np.ndarray, nodes: Iterable[str]) -> dict[str, np.ndarray]:
         """Outputs of some nodes for a batch, in inference mode: what a user of the network would get."""
@@ -138,10 +151,10 @@ class Probe:
         plan.set_keys(lambda name: hash_key(self.net.seed, name), replay=True)
         return plan
 
-    def _statistics(self, plan: Plan, node: str, kind: str) -> NodeStatistics:
-        y, dy = plan.flows[node].y, plan.gradients.get(node)
+    def _statistics(self, plan: Plan, node: str, kind: str, gradients: bool) -> NodeStatistics:
+        y, dy = plan.flows[node].y, plan.gradients.get(node) if gradients else None
         values = [v for n, v in self.net.parameters.values.items() if n.rpartition(".")[0] == node]
-        grads = [g for n, g in self.net.parameters.gradients.items() if n.rpartition(".")[0] == node]
+        grads = [g for n, g in self.net.parameters.gradients.items() if gradients and n.rpartition(".")[0] == node]
         weight = self.net.parameters.values.get(f"{node}.weight")
         return NodeStatistics(
             node, kind, histogram(y), None if dy is None else histogram(dy), dead_share(kind, y),

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 
 from nnvis.data import Dataset, Loader, normalised
-from nnvis.errors import ConfigError, ShapeError
+from nnvis.errors import CheckpointError, ConfigError, ShapeError
 from nnvis.evaluate import evaluate
 from nnvis.events import CheckpointSaved, Compiling, EpochDone, Event, Finished, Started, StepDone, Stopped
 from nnvis.layers.base import describe
 from nnvis.network import Network
-from nnvis.options import TrainOptions, better, interval
+from nnvis.options import TrainOptions, better
 from nnvis.runs import Checkpoint, DataSource, RunFolder
+from nnvis.runs.due import Due
 from nnvis.runs.source import check_same_data, data_facts
 from nnvis.runs.state import State
 from nnvis.trainer import Trainer
@@ -85,7 +86,7 @@ class Training:
             )
         self.state = State(seed=net.seed)
         self._resumed = bool(resume and self.folder is not None and self.folder.exists)
-        self._facts = data_facts(data)
+        self.facts = data_facts(data)
         if self._resumed:
             self._restore()
 
@@ -119,7 +120,7 @@ class Training:
         self.options = replace(self.options, optimizer=replace(optimizer, **settings))  # type: ignore[type-var]
         self.trainer.change_optimizer(self.options.optimizer)
         if self.folder is not None and self.folder.exists:
-            self.folder.update(self.net, self.options, self._facts, self.source)
+            self.folder.update(self.net, self.options, self.facts, self.source)
 
     # --- the loop -----------------------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class Training:
 
     def _run_epoch(self) -> Generator[Event, None, bool]:
         """One epoch, or what is left of it; True if it was interrupted."""
-        due, began = _Timer(self.options.checkpoint_every), time.perf_counter() - self.state.seconds
+        due, began = Due(self.options.checkpoint_every), time.perf_counter() - self.state.seconds
         batches = self.loader.batches(self.state.epoch, self.state.position)
         with contextlib.closing(batches):  # type: ignore[type-var]
             for x, targets in batches:
@@ -280,37 +281,59 @@ class Training:
             return
         if self._resumed:
             self.folder.log.truncate(self.state.step, self.state.epoch)
-            self.folder.update(self.net, self.options, self._facts, self.source)
+            self.folder.update(self.net, self.options, self.facts, self.source)
         else:
-            self.folder.create(self.net, self.options, self._facts, self.source)
+            self.folder.create(self.net, self.options, self.facts, self.source)
             list(self._save())  # so that a run can be resumed from its first moment on
 
     def _save(self, best: bool = False) -> Iterator[CheckpointSaved]:
         if self.folder is None:
             return
+        for path in self.folder.save(self.checkpoint(), best):
+            yield CheckpointSaved(path, self.state.step, path == self.folder.best)
+
+    def checkpoint(self) -> Checkpoint:
+        """Copies of all that :meth:`restore` needs to go on from here; call it between two steps."""
         self.state.training_passes = self.net.training_passes
-        checkpoint = Checkpoint(
+        return Checkpoint(
             self.net.state_dict(), self.trainer.updater.state_dict(), asdict(self.state), self.net.graph.fingerprint()
         )
-        for path in self.folder.save(checkpoint, best):
-            yield CheckpointSaved(path, self.state.step, path == self.folder.best)
 
     def _restore(self) -> None:
         assert self.folder is not None
         found = self.folder.load_last(self.net.graph.fingerprint())
-        check_same_data(self.folder.config()["data"], self.data)
-        self._check_same_steps(found.state["position"])
-        self.net.load_state_dict(found.net)
+        self.restore(found, self.folder.options(), self.folder.config()["data"])
+
+    def restore(self, found: Checkpoint, before: TrainOptions, facts: dict[str, Any]) -> None:
+        """Go on from a checkpoint; call it before :meth:`run`.
+
+        Parameters
+        ----------
+        found : Checkpoint
+            Of this network.
+        before : TrainOptions
+            The options that it was trained with.
+        facts : dict
+            The data that it was trained on, as :func:`nnvis.runs.source.data_facts` describes them.
+
+        Raises
+        ------
+        CheckpointError, ConfigError
+            With this graph, these data or these options the run cannot go on; nothing is changed then.
+        """
+        if found.fingerprint != self.net.graph.fingerprint():
+            raise CheckpointError("The checkpoint belongs to another graph.")
+        check_same_data(facts, self.data)
+        self._check_same_steps(found.state["position"], before)
         self.trainer.updater.load_state_dict(found.optimizer)
+        self.net.load_state_dict(found.net)
         self.state = State(**found.state)
         self.net.seed, self.net.training_passes = self.state.seed, self.state.training_passes
         if self.state.epoch < self.options.epochs and self.state.ended and self._more_patient():
             self.state.ended = ""
 
-    def _check_same_steps(self, position: int) -> None:
+    def _check_same_steps(self, position: int, before: TrainOptions) -> None:
         """In the middle of an epoch its batches must stay as they are."""
-        assert self.folder is not None
-        before = self.folder.options()
         for name in ("batch_size", "seed", "drop_last"):
             old, new = getattr(before, name), getattr(self.options, name)
             if position and old != new:
@@ -364,22 +387,6 @@ def _batch_sizes(count: int, batch: int, drop_last: bool = False) -> set[int]:
     if count % batch and not drop_last:
         sizes.add(count % batch)
     return sizes
-
-
-class _Timer:
-    """Says after which steps a checkpoint is due."""
-
-    def __init__(self, every: str):
-        self._unit, self._length = interval(every)
-        self._next = time.monotonic() + self._length
-
-    def __call__(self, step: int) -> bool:
-        if self._unit == "steps":
-            return step % self._length == 0
-        if time.monotonic() < self._next:
-            return False
-        self._next = time.monotonic() + self._length
-        return True
 
 
 def _as_function(stop: Stop) -> Callable[[], bool]:

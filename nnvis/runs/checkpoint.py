@@ -74,28 +74,45 @@ def load_checkpoint(path: Path, fingerprint: str | None = None) -> Checkpoint:
     CheckpointError
         No such file, torn or changed content, or a checkpoint of another graph.
     """
-    arrays, metadata = _read(path)
-    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
-        raise CheckpointError(f"{path} is a safetensors file but not a checkpoint of nnvis that this version can read.")
-    if fingerprint is not None and metadata["fingerprint"] != fingerprint:
+    found = read_checkpoint(_content(path), str(path), _alternative(path))
+    if fingerprint is not None and found.fingerprint != fingerprint:
         raise CheckpointError(
-            f"{path} belongs to another graph: its fingerprint is {metadata['fingerprint']}, that of the network "
+            f"{path} belongs to another graph: its fingerprint is {found.fingerprint}, that of the network "
             f"{fingerprint}; use the graph.json of its run."
+        )
+    return found
+
+
+def read_checkpoint(content: bytes, title: str, hint: str = "") -> Checkpoint:
+    """The checkpoint in the bytes of a file; `title` names it, and `hint` ends the sentence, where it is damaged.
+
+    Raises
+    ------
+    CheckpointError
+        Torn or changed content, or something else.
+    """
+    arrays, metadata = _parsed(content, title, hint)
+    if metadata.get("format") != FORMAT or metadata.get("version") != VERSION:
+        raise CheckpointError(
+            f"{title} is a safetensors file but not a checkpoint of nnvis that this version can read."
         )
     state = json.loads(metadata["state"])
     return Checkpoint(_part(arrays, "net/"), _part(arrays, "optimizer/"), state, metadata["fingerprint"])
 
 
-def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
+def _content(path: Path) -> bytes:
     try:
-        content = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
         raise CheckpointError(f"There is no checkpoint {path}.") from None
     except OSError as error:
         raise CheckpointError(f"The checkpoint {path} cannot be read: {error.strerror or error}.") from None
+
+
+def _parsed(content: bytes, title: str, hint: str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
     try:
         arrays = load(content)
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -104,8 +121,7 @@ def _read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         torn, arrays, metadata = True, {}, {}
     if torn:
-        size = f"{len(content):,} bytes"
-        raise CheckpointError(f"The checkpoint {path} is truncated or damaged ({size}){_alternative(path)}.")
+        raise CheckpointError(f"The checkpoint {title} is truncated or damaged ({len(content):,} bytes){hint}.")
     return arrays, metadata
 
 

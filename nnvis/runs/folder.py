@@ -15,6 +15,7 @@ from nnvis.runs.checkpoint import Checkpoint, load_checkpoint
 from nnvis.runs.environment import environment
 from nnvis.runs.files import make_folder, remove_temporaries, write_bytes, write_json
 from nnvis.runs.metrics_log import MetricsLog
+from nnvis.runs.paused import PausedRun
 from nnvis.runs.source import DataSource
 
 
@@ -145,6 +146,11 @@ class RunFolder:
     def load_last(self, fingerprint: str | None = None) -> Checkpoint:
         """The newest checkpoint."""
         return load_checkpoint(self.last, fingerprint)
+
+    def paused(self) -> PausedRun:
+        """The run where its newest checkpoint is, with what it takes to go on."""
+        config = self.config()
+        return PausedRun(self.load_last(), self.options(), config["data"])
 
     # --- writing ------------------------------------------------------------------------------------------
 

@@ -47,17 +47,17 @@ def test_an_entry_is_dropped_edited_undone_saved_and_reloaded(qtbot, tmp_path, e
 
 
 def _change_every_number(document, inspector, name):
-    for title in list(inspector.editors):
-        widget = inspector.editors[title]
-        boxes = [widget, *widget.findChildren(QSpinBox)]
-        for box in boxes[:1] if isinstance(boxes[0], QSpinBox | QDoubleSpinBox | QCheckBox) else boxes[1:2]:
-            before = document.state.nodes[name].layer
-            if isinstance(box, QCheckBox):
-                box.toggle()
-            else:
-                box.setValue(box.value() + box.singleStep())
-            after = document.state.nodes[name].layer
-            assert after != before or inspector.fault.text(), title
+    for title, widget in inspector.editors.items():
+        box = widget.focusProxy()
+        before = document.state.nodes[name].layer
+        if isinstance(box, QCheckBox):
+            box.toggle()
+        elif isinstance(box, QSpinBox | QDoubleSpinBox):
+            box.setValue(box.value() + box.singleStep())
+        else:
+            continue
+        after = document.state.nodes[name].layer
+        assert after != before or inspector.fault.text(), title
 
 
 def test_a_block_takes_its_channels_from_what_it_is_put_behind():
@@ -121,13 +121,3 @@ def test_an_open_input_and_two_ends_are_fixed():
     two, _ = edits.add_node(fix.apply(), nv.Tanh(), (200.0, 200.0), INPUT)
     assert not analyse(two).works
     assert analyse(fixes(two, analyse(two), None)[0].apply()).works
-
-
-def test_the_inspector_says_why_a_value_cannot_be_and_keeps_the_old_one(qtbot):
-    document = Document(from_graph(nv.zoo.build("lenet5")))
-    inspector = Inspector(document)
-    qtbot.addWidget(inspector)
-    document.select(["conv2"])
-    inspector.editors["groups"].setValue(7)
-    assert document.state.nodes["conv2"].layer.groups == 1
-    assert "7 groups" in inspector.fault.text()

@@ -181,11 +181,35 @@ def test_closing_in_the_middle_of_a_node_step_ends_the_thread(qtbot, session):
     assert not session._worker.is_alive()
 
 
-def test_a_run_with_a_folder_is_saved_when_the_session_closes(qtbot, session, tmp_path):
+def test_a_run_that_is_kept_is_saved_when_the_session_closes(qtbot, session, tmp_path):
     state = _state(epochs=100_000)
     _ready(qtbot, session, state)
-    session.set_folder(tmp_path / "run")
+    session.keep_runs(tmp_path / "runs", "my net")
     session.run()
     qtbot.waitUntil(lambda: len(_losses(session)) > 5, timeout=60_000)
     session.close()
-    assert list((tmp_path / "run").rglob("*.safetensors"))
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert folder.name.startswith("my-net-") and (folder / "checkpoints" / "last.safetensors").exists()
+
+
+def test_undoing_the_deletion_of_a_layer_brings_its_trained_weights_back(qtbot, session):
+    state = _state()
+    _ready(qtbot, session, state)
+    _run_to_the_end(qtbot, session)
+    trained = session.net_state()["fc1.weight"]
+    without = edits.delete(state, ["tanh"], heal=True)
+    session.set_document(edits.delete(without, ["fc1"], heal=True))
+    qtbot.waitUntil(lambda: "fc1.weight" not in session.net_state(), timeout=20_000)
+    session.set_document(state)
+    qtbot.waitUntil(lambda: "fc1.weight" in session.net_state(), timeout=20_000)
+    np.testing.assert_array_equal(session.net_state()["fc1.weight"], trained)
+
+
+def test_a_network_that_does_not_end_in_classes_is_looked_at_without_gradients(qtbot, session):
+    g = nv.Graph((28, 28, 1))
+    g.output = g.add(nv.Conv2d(4, 3), g.input, name="conv")
+    session.set_document(from_graph(g, Settings("mnist", 0.1)))
+    qtbot.waitUntil(lambda: bool(session.seen["snapshot"]), timeout=60_000)
+    (layer,) = session.seen["snapshot"][-1].layers
+    assert layer.activation is not None and layer.gradient is None and layer.gradient_norm is None
+    assert session.seen["snapshot"][-1].probabilities is None and not session.seen["failed"]

@@ -25,7 +25,7 @@ from ui.window.start_page import StartPage
 @pytest.fixture
 def window(qtbot, qapp, tmp_path, monkeypatch):
     make_application("dark")
-    made = MainWindow(Document(), Session(), tmp_path / "recovery")
+    made = MainWindow(Document(), Session(), tmp_path / "state")
     made.show()
     qtbot.waitExposed(made)
     monkeypatch.setattr(QMessageBox, "exec", lambda self: QMessageBox.StandardButton.Discard)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from PySide6.QtCore import QPointF, QRectF, QSize, Qt
-from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
 from PySide6.QtWidgets import QGraphicsView, QWidget
 
 from ui.canvas.scene import CanvasScene
@@ -19,6 +19,13 @@ class Minimap(QWidget):
         self.setFixedSize(QSize(176, 108))
         self.setAccessibleName("Map of the network")
         self.setCursor(Qt.CursorShape.PointingHandCursor)
+        self._nodes: QPixmap | None = None
+        scene.places_changed.connect(self.forget)
+        look().changed.connect(self.forget)
+
+    def forget(self) -> None:
+        """Nodes or colours have changed."""
+        self._nodes = None
 
     def refresh(self) -> None:
         """Move to the corner, and show only if there is something out of view."""
@@ -39,6 +46,23 @@ class Minimap(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
+        if self._nodes is None:
+            self._nodes = self._paint_nodes()
+        painter.drawPixmap(0, 0, self._nodes)
+        scale, shift = self._transform()
+        seen = self._seen()
+        frame = QRectF(seen.topLeft() * scale + shift, seen.bottomRight() * scale + shift)
+        painter.setPen(QPen(look().color("accent"), 1.5))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(frame.intersected(QRectF(self.rect()).adjusted(1, 1, -2, -2)))
+
+    def _paint_nodes(self) -> QPixmap:
+        """All nodes; they change far less often than the part that is seen."""
+        ratio = self.devicePixelRatioF()
+        made = QPixmap(self.size() * ratio)
+        made.setDevicePixelRatio(ratio)
+        made.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(made)
         painter.setPen(QPen(look().color("border"), 1))
         painter.setBrush(look().color("panel", 230))
         painter.drawRoundedRect(self.rect().adjusted(0, 0, -1, -1), 6, 6)
@@ -47,11 +71,8 @@ class Minimap(QWidget):
             place = item.pos() * scale + shift
             size = max(2.0, item.body().width() * scale), max(2.0, item.body().height() * scale)
             painter.fillRect(QRectF(place.x(), place.y(), *size), look().color(f"family:{item.face.family}"))
-        seen = self._seen()
-        frame = QRectF(seen.topLeft() * scale + shift, seen.bottomRight() * scale + shift)
-        painter.setPen(QPen(look().color("accent"), 1.5))
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRect(frame.intersected(QRectF(self.rect()).adjusted(1, 1, -2, -2)))
+        painter.end()
+        return made
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         scale, shift = self._transform()

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
 
-from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QFontMetricsF, QImage, QPainter, QPainterPath, QPen
+from PySide6.QtCore import QPointF, QRectF, QSizeF, Qt
+from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter, QPainterPath, QPen, QPixmap
 from PySide6.QtWidgets import QGraphicsItem, QStyleOptionGraphicsItem, QWidget
 
 from nnvis.layers.base import describe
 from ui.document.layout import NODE_HEIGHT, NODE_WIDTH
-from ui.theme import GRID, LARGE, RADIUS, SMALL, look
+from ui.theme import GRID, NORMAL, RADIUS, SMALL, look
 
 PORT, HIT = 5.0, 12.0
 _HEADER, _STRIP = 26.0, 30.0
-#: Below this zoom only boxes are drawn.
-PLAIN = 0.35
+#: Below this zoom only boxes are drawn; below the other, text grows so that it can still be read.
+PLAIN, FULL = 0.22, 0.75
+_MOST_GROWTH = 2.0
+#: Below this zoom corners are too small to be seen round, and ports to be grasped.
+_ROUND = 0.5
+#: The box of a node without and with feature maps; and all that it may paint on. Asked for very often.
+_BODIES = QRectF(0, 0, NODE_WIDTH, NODE_HEIGHT), QRectF(0, 0, NODE_WIDTH, NODE_HEIGHT + _STRIP)
+_BOUNDS = tuple(body.adjusted(-10, -10, 12, 12) for body in _BODIES)
 
 
 @dataclass(frozen=True)
@@ -44,9 +52,14 @@ class NodeItem(QGraphicsItem):
         self.show_strip = False
         flags = QGraphicsItem.GraphicsItemFlag
         self.setFlags(flags.ItemIsMovable | flags.ItemIsSelectable | flags.ItemSendsGeometryChanges)
-        self.setCacheMode(QGraphicsItem.CacheMode.DeviceCoordinateCache)
+        self.keep_picture(True)
         self.setZValue(2)
         self._explain()
+
+    def keep_picture(self, on: bool) -> None:
+        """Paint from a kept picture; a mere box is painted faster than a picture of it."""
+        modes = QGraphicsItem.CacheMode
+        self.setCacheMode(modes.DeviceCoordinateCache if on else modes.NoCache)
 
     def set_face(self, face: Face) -> None:
         """Show other values."""
@@ -69,17 +82,12 @@ class NodeItem(QGraphicsItem):
 
     # --- geometry -----------------------------------------------------------------------------------------
 
-    @property
-    def height(self) -> float:
-        """Height with or without the strip of feature maps."""
-        return NODE_HEIGHT + (_STRIP if self.show_strip and self.strip is not None else 0.0)
-
     def body(self) -> QRectF:
         """The box, without ports and rings."""
-        return QRectF(0, 0, NODE_WIDTH, self.height)
+        return _BODIES[self.show_strip and self.strip is not None]
 
     def boundingRect(self) -> QRectF:
-        return self.body().adjusted(-10, -10, 12, 12)
+        return _BOUNDS[self.show_strip and self.strip is not None]
 
     def shape(self) -> QPainterPath:
         path = QPainterPath()
@@ -113,7 +121,7 @@ class NodeItem(QGraphicsItem):
         theme, body = look().theme, self.body()
         hue = look().color(f"family:{self.face.family}")
         zoom = option.levelOfDetailFromTransform(painter.worldTransform())
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing, zoom >= PLAIN)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, zoom >= _ROUND)
         border = self._border()
         if zoom < PLAIN:
             painter.fillRect(body, look().color("panel"))
@@ -121,19 +129,36 @@ class NodeItem(QGraphicsItem):
             painter.setPen(border)
             painter.drawRect(body)
             return
+        growth = round(4 * min(_MOST_GROWTH, max(1.0, FULL / zoom))) / 4  # in steps, so that few fonts are made
+        header = _HEADER * min(growth, 1.4)
+        if zoom < _ROUND:
+            self._paint_square_box(painter, hue, border, header)
+        else:
+            self._paint_round_box(painter, border, header)
+            self._paint_ports(painter, hue)
+        self._paint_header(painter, header, growth)
+        self._paint_body(painter, header, growth)
+        if self.face.fault:
+            self._paint_badge(painter, theme.bad)
+
+    def _paint_square_box(self, painter: QPainter, hue, border: QPen, header: float) -> None:
+        painter.fillRect(self.body(), look().color("panel"))
+        painter.fillRect(QRectF(0, 0, NODE_WIDTH, header), look().color(f"family:{self.face.family}", 70))
+        border.setCosmetic(True)
+        painter.setPen(border)
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRect(self.body())
+
+    def _paint_round_box(self, painter: QPainter, border: QPen, header: float) -> None:
         if self.face.count:
             painter.setPen(QPen(look().color("border"), 1))
             for offset in (6, 3):
                 painter.setBrush(look().color("raised"))
-                painter.drawRoundedRect(body.translated(offset, offset), RADIUS, RADIUS)
+                painter.drawRoundedRect(self.body().translated(offset, offset), RADIUS, RADIUS)
         painter.setPen(border)
         painter.setBrush(look().color("panel"))
-        painter.drawRoundedRect(body, RADIUS, RADIUS)
-        self._paint_header(painter, hue)
-        self._paint_body(painter)
-        self._paint_ports(painter, hue)
-        if self.face.fault:
-            self._paint_badge(painter, theme.bad)
+        painter.drawRoundedRect(self.body(), RADIUS, RADIUS)
+        painter.fillPath(_header_path(header), look().color(f"family:{self.face.family}", 40))
 
     def _border(self) -> QPen:
         if self.running:
@@ -142,44 +167,45 @@ class NodeItem(QGraphicsItem):
             return QPen(look().color("accent"), 2)
         return QPen(look().color("bad" if self.face.fault else "border"), 1)
 
-    def _paint_header(self, painter: QPainter, hue) -> None:
-        soft = look().color(f"family:{self.face.family}", 40)
-        path = QPainterPath()
-        path.addRoundedRect(QRectF(1, 1, NODE_WIDTH - 2, _HEADER + RADIUS), RADIUS, RADIUS)
-        clip = QPainterPath()
-        clip.addRect(QRectF(0, 0, NODE_WIDTH, _HEADER))
-        painter.fillPath(path.intersected(clip), soft)
-        look().family_icon(self.face.family).paint(painter, 8, 5, 16, 16)
-        font = look().font(13, bold=True)
-        font.setPixelSize(13)
+    def _paint_header(self, painter: QPainter, height: float, growth: float) -> None:
+        side = round(16 * min(growth, 1.3))
+        place = QPointF(8, (height - side) / 2)
+        ratio = painter.worldTransform().m11() * painter.device().devicePixelRatioF()
+        painter.drawPixmap(QRectF(place, QSizeF(side, side)), *_icon(self.face.family, side, ratio))
+        font = _font(NORMAL * growth, bold=True)
         painter.setFont(font)
         painter.setPen(look().color("text"))
-        room = NODE_WIDTH - 36 - (16 if self.face.is_output else 0)
-        title = QFontMetricsF(font).elidedText(self.face.title, Qt.TextElideMode.ElideMiddle, room)
-        painter.drawText(QRectF(28, 0, room, _HEADER), Qt.AlignmentFlag.AlignVCenter, title)
-        if self.face.is_output:
+        left = side + 12
+        room = NODE_WIDTH - left - (24 if self.face.is_output and growth < 1.3 else 8)
+        name = self.face.title if growth < 1.3 else self.face.title.rpartition(".")[2]
+        painter.drawText(QRectF(left, 0, room, height), Qt.AlignmentFlag.AlignVCenter, _elided(name, font, room))
+        if self.face.is_output and growth < 1.3:
             look().icon("mdi6.flag-checkered", "muted").paint(painter, int(NODE_WIDTH) - 24, 5, 16, 16)
 
-    def _paint_body(self, painter: QPainter) -> None:
-        numbers = look().font(LARGE, numbers=True)
-        numbers.setPixelSize(15)
-        painter.setFont(numbers)
-        painter.setPen(look().color("text" if self.face.shape else "muted"))
+    def _paint_body(self, painter: QPainter, top: float, growth: float) -> None:
         shape = describe(self.face.shape) if self.face.shape else "?"
-        painter.drawText(QRectF(10, _HEADER, NODE_WIDTH - 20, 26), Qt.AlignmentFlag.AlignVCenter, shape)
-        small = look().font(SMALL)
-        small.setPixelSize(11)
+        size, room = 15 * growth, NODE_WIDTH - 20
+        if (wide := _width(shape, _font(size, numbers=True))) > room:
+            size *= room / wide
+        painter.setFont(_font(size, numbers=True))
+        painter.setPen(look().color("text" if self.face.shape else "muted"))
+        height = NODE_HEIGHT - top if growth >= 1.3 else 26
+        painter.drawText(QRectF(10, top, room, height), Qt.AlignmentFlag.AlignVCenter, shape)
+        if growth < 1.3:
+            self._paint_kind(painter)
+        if self.show_strip and self.strip is not None:
+            self._paint_strip(painter, QRectF(8, NODE_HEIGHT, NODE_WIDTH - 16, _STRIP - 6))
+
+    def _paint_kind(self, painter: QPainter) -> None:
+        small = _font(SMALL)
         painter.setFont(small)
         painter.setPen(look().color("muted"))
         count = f"{self.face.parameters:,}" if self.face.parameters else ""
-        metrics = QFontMetricsF(small)
         row = QRectF(10, _HEADER + 25, NODE_WIDTH - 20, 16)
-        room = row.width() - metrics.horizontalAdvance(count) - 8
         kind = f"{self.face.count} nodes" if self.face.count else self.face.kind
-        painter.drawText(row, Qt.AlignmentFlag.AlignLeft, metrics.elidedText(kind, Qt.TextElideMode.ElideRight, room))
+        room = row.width() - _width(count, small) - 8
+        painter.drawText(row, Qt.AlignmentFlag.AlignLeft, _elided(kind, small, room, Qt.TextElideMode.ElideRight))
         painter.drawText(row, Qt.AlignmentFlag.AlignRight, count)
-        if self.show_strip and self.strip is not None:
-            self._paint_strip(painter, QRectF(8, NODE_HEIGHT, NODE_WIDTH - 16, _STRIP - 6))
 
     def _paint_strip(self, painter: QPainter, area: QRectF) -> None:
         assert self.strip is not None
@@ -203,3 +229,44 @@ class NodeItem(QGraphicsItem):
         font.setPixelSize(13)
         painter.setFont(font)
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "!")
+
+
+# --- what hundreds of nodes share ---------------------------------------------------------------------------
+
+
+@functools.lru_cache(256)
+def _font(pixels: float, bold: bool = False, numbers: bool = False) -> QFont:
+    """A font of so many scene units: nodes keep their size when the app's text grows, for one zooms instead."""
+    font = look().font(NORMAL, bold=bold, numbers=numbers)
+    font.setPixelSize(max(1, round(pixels)))
+    return font
+
+
+@functools.lru_cache(8192)
+def _width(text: str, font: QFont) -> float:
+    return QFontMetricsF(font).horizontalAdvance(text)
+
+
+@functools.lru_cache(8192)
+def _elided(text: str, font: QFont, room: float, how: Qt.TextElideMode = Qt.TextElideMode.ElideMiddle) -> str:
+    return QFontMetricsF(font).elidedText(text, how, room)
+
+
+@functools.lru_cache(16)
+def _header_path(height: float) -> QPainterPath:
+    """The upper part of a node, round at the top alone."""
+    path, clip = QPainterPath(), QPainterPath()
+    path.addRoundedRect(QRectF(1, 1, NODE_WIDTH - 2, height + RADIUS), RADIUS, RADIUS)
+    clip.addRect(QRectF(0, 0, NODE_WIDTH, height))
+    return path.intersected(clip)
+
+
+@functools.lru_cache(256)
+def _icon_pixmap(family: str, pixels: int, theme: str) -> QPixmap:
+    return look().family_icon(family).pixmap(pixels, pixels)
+
+
+def _icon(family: str, side: int, zoom: float) -> tuple[QPixmap, QRectF]:
+    """The icon of a family at least as sharp as it is shown, and the part of it to draw: all."""
+    pixmap = _icon_pixmap(family, 8 * max(2, math.ceil(side * zoom / 8)), look().theme.name)
+    return pixmap, QRectF(pixmap.rect())

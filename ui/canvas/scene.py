@@ -11,11 +11,11 @@ from PySide6.QtWidgets import QGraphicsScene
 
 from nnvis.graph import INPUT
 from nnvis.layers.base import describe
-from ui.canvas.node_item import Face, NodeItem
+from ui.canvas.node_item import PLAIN, Face, NodeItem
 from ui.canvas.pictures import strip
 from ui.canvas.wire_item import WireItem, tints
 from ui.document import edits
-from ui.document.layout import bounds
+from ui.document.layout import NODE_HEIGHT, NODE_WIDTH, bounds
 from ui.document.state import DocumentState, Wire
 from ui.history import Document
 from ui.theme import look
@@ -41,7 +41,8 @@ class CanvasScene(QGraphicsScene):
         self._thumbnails = False
         self._tints: dict[str, float] | None = None
         self._running = ""
-        self.setItemIndexMethod(QGraphicsScene.ItemIndexMethod.NoIndex)
+        self._content: QRectF | None = None
+        self._detailed = True
         document.changed.connect(lambda before, after: self.sync())
         document.selection_changed.connect(self._show_selection)
         self.selectionChanged.connect(self._tell_selection)
@@ -64,6 +65,7 @@ class CanvasScene(QGraphicsScene):
                 item = self.nodes[name] = NodeItem(name, face)
                 self.addItem(item)
                 item.show_strip = self._thumbnails
+                item.keep_picture(self._detailed)
             item.set_face(face)
             if item.pos() != QPointF(*place):
                 item.setPos(*place)
@@ -118,12 +120,21 @@ class CanvasScene(QGraphicsScene):
     def _place(self, item: WireItem) -> None:
         source, target, slot = item.wire
         start, end = self.nodes[self.shown(source)], self.nodes[self.shown(target)]
-        item.place(start.output_port(), end.input_port(slot if target not in self.hidden else 0))
+        begin, finish = start.output_port(), end.input_port(slot if target not in self.hidden else 0)
+        item.place(begin, finish, self._blocked(begin, finish))
+
+    def _blocked(self, start: QPointF, end: QPointF) -> bool:
+        """Whether the straight way between two points of about one height leads through a node."""
+        if end.x() - start.x() < NODE_WIDTH or abs(end.y() - start.y()) > NODE_HEIGHT / 2:
+            return False
+        places = (item.pos() for item in self.nodes.values())
+        return any(start.x() < p.x() < end.x() and p.y() < start.y() < p.y() + NODE_HEIGHT for p in places)
 
     def node_moved(self, name: str) -> None:
         """A node is being moved: its wires follow."""
         if self._busy:
             return
+        self._content = None
         for wire, item in self.wires.items():
             if name in (self.shown(wire[0]), self.shown(wire[1])):
                 self._place(item)
@@ -145,17 +156,23 @@ class CanvasScene(QGraphicsScene):
             self.document.apply("Move", edits.move(state, places))
 
     def _fit_rect(self) -> None:
-        area = QRectF()
-        for item in self.nodes.values():
-            area |= item.sceneBoundingRect()
-        self.setSceneRect(area.adjusted(-800, -600, 800, 600))
+        self._content = None
+        self.setSceneRect(self.content().adjusted(-800, -600, 800, 600))
+
+    def set_zoom(self, zoom: float) -> None:
+        """The view looks from another distance."""
+        if self._detailed != (zoom >= PLAIN):
+            self._detailed = not self._detailed
+            for item in self.nodes.values():
+                item.keep_picture(self._detailed)
 
     def content(self) -> QRectF:
         """The area that the nodes cover."""
-        area = QRectF()
-        for item in self.nodes.values():
-            area |= item.sceneBoundingRect()
-        return area
+        if self._content is None:
+            self._content = QRectF()
+            for item in self.nodes.values():
+                self._content |= item.sceneBoundingRect()
+        return self._content
 
     def repaint_all(self) -> None:
         """The theme has changed."""
@@ -202,7 +219,7 @@ class CanvasScene(QGraphicsScene):
 
     def show_thumbnails(self, on: bool) -> None:
         """Show or hide the feature maps."""
-        self._thumbnails = on
+        self._thumbnails, self._content = on, None
         for item in self.nodes.values():
             item.set_strip(item.strip if on else None, on)
 

@@ -18,11 +18,13 @@ from ui.canvas import clipboard
 from ui.canvas.minimap import Minimap
 from ui.canvas.node_item import NodeItem
 from ui.canvas.scene import CanvasScene
+from ui.canvas.step_card import StepCard
 from ui.canvas.wire_drag import REACH, Port, WireDrag, port_at
 from ui.canvas.wire_item import WireItem
 from ui.document import edits, layout
 from ui.history import Document
 from ui.palette.actions import add_entry
+from ui.session.messages import NodeStep
 from ui.theme import GRID, LARGE, look
 
 LAYER_MIME = "application/x-nnvis-layer"
@@ -71,9 +73,11 @@ class CanvasView(QGraphicsView):
         self.setAcceptDrops(True)
         self.setMouseTracking(True)
         self.minimap = Minimap(self, self.graph_scene)
+        self.step_card = StepCard(self)
         self._drag: WireDrag | None = None
         self._pan: QPoint | None = None
         self.graph_scene.places_changed.connect(self.minimap.refresh)
+        document.changed.connect(self._show_hint_anew)
 
     # --- the view -----------------------------------------------------------------------------------------
 
@@ -84,7 +88,7 @@ class CanvasView(QGraphicsView):
         if self.transform().m11() > 1:
             self.resetTransform()
             self.centerOn(area.center())
-        self.minimap.refresh()
+        self._moved()
 
     def show_start(self) -> None:
         """Show the whole network if it can be read then; else its beginning."""
@@ -96,14 +100,19 @@ class CanvasView(QGraphicsView):
             first = self.graph_scene.nodes[INPUT].sceneBoundingRect().center()
             room = self.mapToScene(self.viewport().rect()).boundingRect()
             self.centerOn(area.left() + room.width() / 2 - 48, first.y())
-            self.minimap.refresh()
+            self._moved()
+
+    def _moved(self) -> None:
+        """Another part of the network is seen, or from another distance."""
+        self.graph_scene.set_zoom(self.transform().m11())
+        self.minimap.refresh()
 
     def zoom(self, factor: float) -> None:
         """Zoom in (above 1) or out."""
         scale = self.transform().m11() * factor
         if _FARTHEST <= scale <= _CLOSEST:
             self.scale(factor, factor)
-            self.minimap.refresh()
+            self._moved()
 
     def center_on(self, name: str) -> None:
         """Bring a node to the middle."""
@@ -115,6 +124,7 @@ class CanvasView(QGraphicsView):
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
         self.minimap.refresh()
+        self.step_card.place()
 
     def scrollContentsBy(self, dx: int, dy: int) -> None:
         super().scrollContentsBy(dx, dy)
@@ -122,6 +132,10 @@ class CanvasView(QGraphicsView):
 
     def wheelEvent(self, event: QWheelEvent) -> None:
         self.zoom(1.0015 ** event.angleDelta().y())
+
+    def _show_hint_anew(self, before, after) -> None:
+        if bool(before.nodes) != bool(after.nodes):
+            self.viewport().update()  # the words in the foreground are no item that repaints itself
 
     def drawForeground(self, painter: QPainter, rect: QRectF) -> None:
         if self.document.state.nodes:
@@ -144,7 +158,7 @@ class CanvasView(QGraphicsView):
     def tidy(self) -> None:
         """Lay the network out anew."""
         self.document.apply("Tidy", layout.tidy(self.document.state))
-        self.fit()
+        self.show_start()
 
     def align(self, how: str) -> None:
         """Put the selected nodes on one line: "left" or "top"."""
@@ -365,8 +379,17 @@ class CanvasView(QGraphicsView):
     # --- live ---------------------------------------------------------------------------------------------
 
     def set_running_node(self, name: str | None, direction: str = "forward") -> None:
-        """Light up the node that computes."""
+        """Light up the node that computes, and bring it into view."""
         self.graph_scene.set_running(name, direction)
+        item = self.graph_scene.nodes.get(self.graph_scene.shown(name)) if name else None
+        if item is not None:
+            self.ensureVisible(item, 80, 24)
+            self.minimap.refresh()
+
+    def show_step(self, step: NodeStep | None) -> None:
+        """Show the tensors of a node that has just computed; None: stepping has ended."""
+        self.set_running_node(step.node if step else None, step.direction if step else "")
+        self.step_card.show_step(step)
 
     def set_thumbnails(self, features: Mapping[str, np.ndarray]) -> None:
         """Show feature maps (M, H, W, C) on their nodes."""

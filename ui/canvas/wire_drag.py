@@ -10,7 +10,7 @@ from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsSimpleTextItem
 
 from nnvis.layers.base import describe
 from ui.canvas.scene import CanvasScene
-from ui.canvas.wire_item import bezier
+from ui.canvas.wire_item import route
 from ui.document import edits
 from ui.document.analysis import judge
 from ui.document.arithmetic import shape_sum
@@ -83,7 +83,7 @@ class WireDrag:
         wire = self.ends(port)
         end = self._place(port) if wire and port else at
         begin = self._place(self.start)
-        self.line.setPath(bezier(begin, end) if self.start.slot is None else bezier(end, begin))
+        self.line.setPath(route(begin, end) if self.start.slot is None else route(end, begin))
         sentence, fine = self.judge(wire) if wire else ("", True)
         self.label.setText(sentence)
         self.label.setBrush(look().color("good" if fine else "bad"))

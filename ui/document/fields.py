@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from nnvis.init import INITIALIZERS, Initializer, initializer
+from nnvis.init import INITIALIZERS, initializer
 from nnvis.layers.base import Layer
 
 
@@ -91,13 +91,3 @@ def read_text(text: str) -> Any:
 def initializer_names() -> list[str]:
     """Names of all initialisers."""
     return list(INITIALIZERS)
-
-
-def initializer_text(value: Initializer | None) -> str:
-    """An initialiser as text that :func:`nnvis.init.initializer` reads: ``normal:0.01``; empty for the default."""
-    if value is None:
-        return ""
-    config = dict(value.config())
-    name = config.pop("name")
-    first = next(iter(config.values()), None)
-    return name if first is None else f"{name}:{first}"

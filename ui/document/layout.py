@@ -1,11 +1,14 @@
 """Where nodes lie: a tidy layout from left to right, and free places for new ones.
 
 Layers by longest path; edges that span layers get dummy nodes, so that wires have room; a few sweeps put nodes at the
-middle of their neighbours (Sugiyama, Tagawa and Toda, 1981).
+middle of their neighbours (Sugiyama, Tagawa and Toda, 1981). A long network is then broken into lines, as text is, so
+that the whole of it can be read at once.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 
@@ -18,6 +21,11 @@ NODE_WIDTH, NODE_HEIGHT = 152.0, 72.0
 GAP_X, GAP_Y = 56.0, 40.0
 _STEP_X, _STEP_Y = NODE_WIDTH + GAP_X, NODE_HEIGHT + GAP_Y
 _SWEEPS = 6
+#: Room between lines for the wires that lead back to the left; width of the whole beside its height; columns that a
+#: line may be longer or shorter for the sake of fewer wires across its end.
+_LINE_GAP, _ASPECT, _SEARCH = 32.0, 2.0, 4
+#: Columns that fit a screen in one line.
+_SHORT = 6
 
 
 def tidy(state: DocumentState) -> DocumentState:
@@ -27,11 +35,31 @@ def tidy(state: DocumentState) -> DocumentState:
     layers = _layers(state)
     columns, neighbours = _columns(state, layers)
     rows = _rows(columns, neighbours)
-    places = {
-        name: (column * _STEP_X, rows[name] * _STEP_Y)
-        for column, names in enumerate(columns) for name in names if isinstance(name, str)
-    }  # fmt: skip
-    return edits.move(state, {name: _snapped(place) for name, place in places.items()})
+    places: dict[str, Point] = {}
+    top = 0.0
+    for start, end in _lines(columns, rows):
+        inside = [(c, n) for c in range(start, end) for n in columns[c] if isinstance(n, str)]
+        highest, lowest = min(rows[n] for _, n in inside), max(rows[n] for _, n in inside)
+        places |= {n: ((c - start) * _STEP_X, top + (rows[n] - highest) * _STEP_Y) for c, n in inside}
+        top += (lowest - highest + 1) * _STEP_Y + _LINE_GAP
+    shift = places[INPUT][1]
+    return edits.move(state, {name: _snapped((x, y - shift)) for name, (x, y) in places.items()})
+
+
+def _lines(columns: list[list[Item]], rows: dict[Item, float]) -> list[tuple[int, int]]:
+    """First and last + 1 column of each line: about as many lines as make the whole as wide as a screen."""
+    names = [[rows[n] for n in column if isinstance(n, str)] for column in columns]
+    tall = max(max(c) - min(c) for c in names) + 1
+    wide, high = len(columns) * _STEP_X, tall * _STEP_Y + _LINE_GAP
+    count = max(1, round(math.sqrt(wide / (_ASPECT * high)))) if len(columns) > _SHORT else 1
+    breaks = [0, *(_break(columns, round(k * len(columns) / count)) for k in range(1, count)), len(columns)]
+    return [(start, end) for start, end in itertools.pairwise(breaks) if end > start]
+
+
+def _break(columns: list[list[Item]], wanted: int) -> int:
+    """Near the wanted column, the one before which the fewest wires pass."""
+    near = range(max(1, wanted - _SEARCH), min(len(columns), wanted + _SEARCH + 1))
+    return min(near, key=lambda c: (len(columns[c - 1]) + len(columns[c]), abs(c - wanted)))
 
 
 def place_after(state: DocumentState, name: str) -> Point:
@@ -98,10 +126,17 @@ def _rows(columns: list[list[Item]], neighbours: dict[Item, list[Item]]) -> dict
         for number in range(len(columns)) if forward else reversed(range(len(columns))):
             wanted = {}
             for item in columns[number]:
-                side = [rows[n] for n in neighbours[item] if (where[n] < number) == forward]
-                wanted[item] = sum(side) / len(side) if side else rows[item]
+                side = [n for n in neighbours[item] if (where[n] < number) == forward]
+                wanted[item] = _middle(item, side, rows)
             _place(columns[number], wanted, rows)
     return rows
+
+
+def _middle(item: Item, side: list[Item], rows: dict[Item, float]) -> float:
+    """Where an item wants to be: a node beside its neighbours that are nodes, so that passing wires do not bend it."""
+    counted = [n for n in side if isinstance(n, str)] if isinstance(item, str) else side
+    counted = counted or side
+    return sum(rows[n] for n in counted) / len(counted) if counted else rows[item]
 
 
 def _place(column: list[Item], wanted: dict[Item, float], rows: dict[Item, float]) -> None:

@@ -6,6 +6,7 @@ keeping the value before, and a view sees what changed by comparing with ``is``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -25,11 +26,16 @@ Wire = tuple[str, str, int]
 
 @dataclass(frozen=True)
 class NodeState:
-    """A layer on the canvas; an input that is not connected is None."""
+    """A layer on the canvas; an input that is not connected is None.
+
+    `born` is a number that no other layer has. It stays through every edit of this one, so that trained weights follow
+    a layer that is renamed, and come back with one whose deletion is undone.
+    """
 
     layer: Layer
     inputs: tuple[str | None, ...] = (None,)
     position: Point = (0.0, 0.0)
+    born: int = field(default_factory=itertools.count(1).__next__, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

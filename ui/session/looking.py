@@ -48,7 +48,8 @@ class Looker:
     def after_step(self) -> None:
         """Measure the update."""
         if self._probe is not None:
-            self._probe.after_step()
+            with np.errstate(all="ignore"):
+                self._probe.after_step()
 
     def _probe_of(self, net: Network, options: TrainOptions) -> Probe:
         if self._probe is None or self._probe.net is not net or self._probe.loss != options.loss:
@@ -76,14 +77,15 @@ class Looker:
         batch = held.head(PROBE)
         layers = probe.look(_prepared(batch.images, data, options), batch.labels)
         more = held.head(CONFUSION if len(held) and step else SHOWN)
-        guessed = self._probabilities(net, options, data, more.images)
-        confusion, cells = _confusion(guessed, more, data)
+        decides = len(net.output_shape) == 1  # while a network is being built, its end may be an image
+        confusion, cells = self._confusion(net, options, data, more) if decides else (None, {})
         return Snapshot(
             run, step, tuple(layers), shown.images, shown.labels, tuple(data.class_names or ()),
             probe.features(_prepared(shown.images, data, options), self.nodes) if self.nodes else {},
             {n: net.parameters.values[f"{n}.weight"].copy() for n in self.filters
              if net.parameters.values.get(f"{n}.weight") is not None},
-            self._probabilities(net, options, data, shown.images), *self._boundary(net, options, data),
+            self._probabilities(net, options, data, shown.images) if decides else None,
+            *(self._boundary(net, options, data) if decides else (None, None)),
             confusion, cells, {s.node: s.gradient_mean for s in layers},
         )  # fmt: skip
 
@@ -94,6 +96,9 @@ class Looker:
     def _probabilities(self, net: Network, options: TrainOptions, data: Dataset, images: np.ndarray) -> np.ndarray:
         mean, std = (data.mean, data.std) if options.augmentation.normalise else (None, None)
         return predict_normalised(net, images, mean, std, 64, decision(net, options.loss))
+
+    def _confusion(self, net: Network, options: TrainOptions, data: Dataset, examples: Split):
+        return _confusion(self._probabilities(net, options, data, examples.images), examples, data)
 
     def _boundary(self, net: Network, options: TrainOptions, data: Dataset):
         """Probabilities over the plane that the examples lie in, and its corners; (None, None) elsewhere."""

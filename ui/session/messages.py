@@ -11,9 +11,11 @@ import numpy as np
 
 from nnvis.layers.base import Shape
 from nnvis.probe import Histogram, NodeStatistics
+from nnvis.runs import PausedRun
 
 __all__ = [
-    "Curves", "Histogram", "NodeStatistics", "NodeStep", "Phase", "Prediction", "Progress", "Saved", "Snapshot",
+    "Contents", "Curves", "Histogram", "NodeStatistics", "NodeStep", "Notice", "Phase", "Prediction", "Progress",
+    "Saved", "Snapshot",
 ]  # fmt: skip
 
 
@@ -168,7 +170,28 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint is on disk."""
+    """A checkpoint is on disk; with path None: the weights belong to no run that is kept."""
 
-    path: Path
+    path: Path | None
     step: int
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A sentence for the user; the role is the banner's: "accent" or "warn"."""
+
+    sentence: str
+    role: str = "accent"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a project keeps of the session: weights, and the run that is going on."""
+
+    weights: dict[str, np.ndarray]
+    run: PausedRun | None
+
+    @property
+    def step(self) -> int:
+        """Finished steps of the run that is going on."""
+        return 0 if self.run is None else self.run.step

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import queue
 import threading
 from pathlib import Path
 
 import numpy as np
 from PySide6.QtCore import QObject, Qt, QTimer, Signal
 
-from nnvis.errors import NnvisError
+from nnvis.errors import NnvisError, OutputError
+from nnvis.runs import PausedRun
 from ui.document.analysis import working_graph
 from ui.document.state import DocumentState
-from ui.session.messages import Phase, Progress
+from ui.session.messages import Contents, Phase, Progress
 from ui.session.worker import Worker
 
 #: Milliseconds without an edit before the network is made anew.
@@ -25,7 +27,8 @@ class Session(QObject):
 
     Signals
     -------
-    progress(Progress), curves(Curves), snapshot(Snapshot), node_step(NodeStep), prediction(Prediction), saved(Saved)
+    progress(Progress), curves(Curves), snapshot(Snapshot), node_step(NodeStep), prediction(Prediction), saved(Saved),
+    notice(Notice)
     statistics(mapping)
         node -> parameter -> (mean, standard deviation, minimum, maximum)
     failed(str)
@@ -40,6 +43,7 @@ class Session(QObject):
     statistics = Signal(object)
     failed = Signal(str)
     saved = Signal(object)
+    notice = Signal(object)
 
     def __init__(self, parent: QObject | None = None):
         super().__init__(parent)
@@ -82,7 +86,8 @@ class Session(QObject):
             graph = working_graph(state)
         except NnvisError:
             graph = None
-        self._do(functools.partial(self._worker.set_graph, graph, state.settings))
+        births = {name: node.born for name, node in state.nodes.items()}
+        self._do(functools.partial(self._worker.set_graph, graph, state.settings, births))
 
     def _settled(self) -> None:
         """Make sure that the engine knows the latest edit."""
@@ -94,21 +99,48 @@ class Session(QObject):
         self._settled()
         self._do(functools.partial(self._worker.load_weights, state))
 
+    def forget(self) -> None:
+        """Another document comes: end this one's run, and let none of its weights into the next."""
+        self._timer.stop()
+        self._state = None
+        self._do(self._worker.forget)
+
+    def resume(self, paused: PausedRun, folder: Path | None = None) -> None:
+        """Take over the weights of a run and pause where it was; go on in its folder, if that is known."""
+        self._settled()
+        self._do(functools.partial(self._worker.resume, paused, folder))
+
+    def contents(self, timeout: float = 30.0) -> Contents:
+        """What a project keeps of the session; waits for the batch that is being computed.
+
+        Raises
+        ------
+        OutputError
+            The thread has not answered in time.
+        """
+        if not self._worker.is_alive():
+            return self._worker.contents()
+        self._settled()
+        answers: queue.SimpleQueue[Contents] = queue.SimpleQueue()
+        self._do(lambda: answers.put(self._worker.contents()))
+        try:
+            return answers.get(timeout=timeout)
+        except queue.Empty:
+            raise OutputError("The network is busy and cannot be saved yet; try again in a moment.") from None
+
     def net_state(self) -> dict[str, np.ndarray]:
         """Copies of all weights; waits for the batch that is being computed."""
-        if not self._worker.is_alive():
-            return self._worker.state()
-        self._settled()
-        done, found = threading.Event(), {}
-        self._do(lambda: (found.update(self._worker.state()), done.set()))
-        done.wait(30)
-        return found
+        return self.contents().weights
 
     # --- running ------------------------------------------------------------------------------------------
 
-    def set_folder(self, folder: Path | None) -> None:
-        """Save the runs that begin from now on there."""
-        self._do(lambda: setattr(self._worker, "folder", folder))
+    def keep_runs(self, base: Path | None, name: str) -> None:
+        """Keep the runs that begin from now on in folders of `base`, called after `name`."""
+
+        def set_place() -> None:
+            self._worker.runs, self._worker.run_name = base, name
+
+        self._do(set_place)
 
     def run(self) -> None:
         """Train on, or begin."""
@@ -186,7 +218,7 @@ class Session(QObject):
     # --- the end ------------------------------------------------------------------------------------------
 
     def close(self, timeout: float = 10.0) -> None:
-        """End the thread; a run with a folder is saved first."""
+        """End the thread; a run that is kept is saved first."""
         self._timer.stop()
         if self._worker.is_alive():
             self._do(self._worker.stop)  # also leaves a step that waits between two nodes

@@ -6,11 +6,8 @@ run on this thread, so the state below needs no locks.
 
 from __future__ import annotations
 
-import logging
-import queue
-import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,30 +16,31 @@ import numpy as np
 
 from nnvis import data
 from nnvis.data import Dataset
-from nnvis.errors import NnvisError
-from nnvis.events import CheckpointSaved, Compiling, EpochDone, Event, Finished, Started, StepDone, Stopped
+from nnvis.errors import CheckpointError, ConfigError, DataError, ShapeError
+from nnvis.events import Compiling, EpochDone, Event, Finished, Started, StepDone, Stopped
 from nnvis.graph import Graph
 from nnvis.network import Network
 from nnvis.observe import NodeRecord
 from nnvis.probe import compatible_state
-from nnvis.runs import DataSource
+from nnvis.runs import Checkpoint, DataSource, PausedRun, RunFolder
 from nnvis.training import Training
 from ui.document.state import Settings
+from ui.locking import held
+from ui.session.attic import Attic
+from ui.session.commands import CommandThread
+from ui.session.keeper import Keeper
 from ui.session.looking import Looker
-from ui.session.messages import NodeStep, Phase, Prediction, Progress, Saved
+from ui.session.messages import Contents, Notice, Phase, Prediction, Progress, Saved
+from ui.session.nodes import node_step
 from ui.session.pace import Meter, Points
+from ui.session.run_folders import LOCK, new_folder
 
 Emit = Callable[[str, Any], None]
 #: Seconds between two messages of a kind.
 INTERVAL = 0.1
-_log = logging.getLogger("nnvis.session")
 
 
-class _Stop(Exception):  # noqa: N818 - no error
-    """The thread is to end."""
-
-
-class Worker(threading.Thread):
+class Worker(CommandThread):
     """Runs commands and, while running, training steps.
 
     Parameters
@@ -52,66 +50,54 @@ class Worker(threading.Thread):
     """
 
     def __init__(self, emit: Emit):
-        super().__init__(name="nnvis compute")
+        super().__init__("nnvis compute")
         self.emit = emit
-        self.commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self.phase = Phase.IDLE
         self.graph: Graph | None = None
         self.settings = Settings()
-        self.folder: Path | None = None
+        #: Where runs are kept, nowhere if None, and what they are called.
+        self.runs: Path | None = None
+        self.run_name = "net"
         self.net: Network | None = None
         self.training: Training | None = None
+        self.keeper: Keeper | None = None
         self.looker = Looker()
         self._data: dict[tuple[str, float], Dataset] = {}
         self._events: Generator[Event, None, None] | None = None
+        self._attic = Attic()
+        self._births: Mapping[str, int] = {}
         self._runs = 0
         self._meter, self._points = Meter(), Points("")
+        self._before_step: Checkpoint | None = None  # of a step that is being taken node by node
+        self._orphans: dict[str, np.ndarray] = {}  # weights that wait for a network that works
         self._budget = 0  # batches, or with _nodes nodes, still to be done before pausing
         self._nodes = False
         self._waiting_for_node = False
+        self._between_steps = (self.stop, self.reset, self.set_graph, self.load_weights, self.forget, self.resume)
         self._last_sent = 0.0
 
     # --- the thread ---------------------------------------------------------------------------------------
 
-    def run(self) -> None:
-        try:
-            while True:
-                self._obey(block=self.phase is not Phase.RUNNING)
-                if self.phase is Phase.RUNNING:
-                    self._guarded(self._advance)
-        except _Stop:
-            self._end_run()
+    @property
+    def busy(self) -> bool:
+        return self.phase is Phase.RUNNING
 
-    def _obey(self, block: bool) -> None:
-        """Do what is in the queue; wait for something if there is nothing else to do."""
-        while True:
-            try:
-                command = self.commands.get(block=block)
-            except queue.Empty:
-                return
-            self._guarded(command)
-            block = False
+    @property
+    def restless(self) -> bool:
+        """A paused run that nothing happens to for a while is to be saved."""
+        return self.keeper is not None and self.keeper.unsaved
 
-    def _guarded(self, work: Callable[[], None]) -> None:
-        """Do it; whatever goes wrong becomes a sentence."""
-        try:
-            work()
-        except _Stop:
-            raise
-        except NnvisError as error:
-            self._fail(str(error))
-        except Exception as error:
-            _log.exception("the compute thread failed")
-            self._fail(f"The computation failed: {error} ({type(error).__name__}).")
+    def rest(self) -> None:
+        if self.keeper is not None:
+            self.keeper.save()
 
-    def _fail(self, sentence: str) -> None:
+    def leave(self) -> None:
         self._end_run()
+
+    def failed(self, sentence: str) -> None:
+        self._end_run(save=False)  # the last checkpoint is from before things went wrong
         self._set(Phase.FAILED, message=sentence)
         self.emit("failed", sentence)
-
-    def end(self) -> None:
-        """Command: leave the thread."""
-        raise _Stop
 
     # --- messages -----------------------------------------------------------------------------------------
 
@@ -140,8 +126,11 @@ class Worker(threading.Thread):
 
     # --- the network --------------------------------------------------------------------------------------
 
-    def set_graph(self, graph: Graph | None, settings: Settings) -> None:
-        """Command: another network or other settings; trained weights that still fit are kept."""
+    def set_graph(self, graph: Graph | None, settings: Settings, births: Mapping[str, int] | None = None) -> None:
+        """Command: another network or other settings; layers that stay, or come back, keep what they learned.
+
+        `births` tells layers apart, whatever their names: see :class:`~ui.document.state.NodeState`.
+        """
         same_net = graph is not None and self.graph is not None and graph.to_json() == self.graph.to_json()
         same_settings = settings == self.settings
         if same_net and same_settings and self.net is not None:
@@ -158,7 +147,7 @@ class Worker(threading.Thread):
             self._set(Phase.IDLE)
             return
         if not (same_net and same_device and self.net is not None) or reseeded:
-            self._make_net(graph, {} if reseeded or self.net is None else self.net.state_dict())
+            self._replace_net(graph, births or {}, afresh=reseeded)
         self._set(Phase.READY)
         self.look()
 
@@ -169,16 +158,31 @@ class Worker(threading.Thread):
         same_kind = type(settings.options.optimizer) is type(old.options.optimizer)
         return same_kind and replace(settings, options=options) == old
 
-    def _make_net(self, graph: Graph, keep: dict[str, np.ndarray]) -> None:
-        net = Network(graph, self.settings.device, self.settings.options.seed)
-        net.load_state_dict(compatible_state(keep, net), strict=False)
-        self.net = net
+    def _replace_net(self, graph: Graph, births: Mapping[str, int], afresh: bool) -> None:
+        if afresh:
+            self._attic.clear()
+        elif self.net is not None:
+            self._attic.put(self.net, self._births)
+        self.net, self._births = Network(graph, self.settings.device, self.settings.options.seed), births
+        self._attic.fill(self.net, births)
+        self.net.load_state_dict(compatible_state(self._orphans, self.net), strict=False)
+        self._orphans = {}
 
     def load_weights(self, state: dict[str, np.ndarray]) -> None:
         """Command: take over weights that fit by name and shape."""
-        if self.net is not None:
-            self.net.load_state_dict(compatible_state(state, self.net), strict=False)
-            self.look()
+        if self.net is None:
+            self._orphans = state
+            return
+        self.net.load_state_dict(compatible_state(state, self.net), strict=False)
+        self.look()
+
+    def forget(self) -> None:
+        """Command: another document comes, which has nothing to do with this one."""
+        self._end_run()
+        self.graph = self.net = self.training = None
+        self._orphans = {}
+        self.emit("saved", Saved(None, 0))
+        self._set(Phase.IDLE)
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -194,33 +198,58 @@ class Worker(threading.Thread):
         self._watch_nodes(self._nodes)
         self._set(Phase.RUNNING)
 
-    def _begin(self) -> None:
+    def _begin(self, paused: PausedRun | None = None, folder: Path | None = None) -> None:
         assert self.net is not None
-        dataset = self.dataset()
+        training = Training(self.net, self.dataset(Phase.LOADING), self.settings.options)
+        if paused is not None:
+            training.restore(paused.checkpoint, paused.options, paused.facts)
         self._runs += 1
-        source = DataSource(self.settings.data, {"validation_split": self.settings.validation})
-        self.training = Training(
-            self.net, dataset, self.settings.options, self.folder, source=source if self.folder else None
-        )
         self._points = Points(f"run {self._runs}")
-        self._meter = Meter()
-        self._events = self.training.run()
+        ends = enumerate(training.state.history, 1)
+        self._points.epochs += [(number * training.steps_per_epoch, metrics) for number, metrics in ends]
+        self.training, self._meter, self._events = training, Meter(), training.run()
+        if self.runs is not None:
+            taken = folder is None or held(folder / LOCK)
+            source = DataSource(self.settings.data, {"validation_split": self.settings.validation})
+            self.keeper = Keeper(training, new_folder(self.runs, self.run_name) if taken else folder, source, self.emit)
 
-    def dataset(self) -> Dataset:
-        """The data of the settings, loaded once."""
+    def resume(self, paused: PausedRun, folder: Path | None = None) -> None:
+        """Command: take over the weights and, where that is possible, pause where this run was."""
+        self.load_weights(paused.checkpoint.net)
+        if folder is not None:
+            self.emit("saved", Saved(RunFolder(folder).last, paused.step))
+        if self.net is None or paused.ended or not paused.step:
+            return
+        try:
+            self._begin(paused, folder)
+        except (CheckpointError, ConfigError, ShapeError, DataError) as error:
+            words = f"Weights that fit are kept, but training begins anew: {error}"
+            self.emit("notice", Notice(words, "warn"))
+            return
+        self._flush(force=True)
+        self._set(Phase.PAUSED)
+        steps = f"step {paused.step:,} of {self._progress().steps:,}"
+        self.emit("notice", Notice(f"The training was interrupted at {steps}; press Run to go on from there."))
+
+    def dataset(self, phase: Phase | None = None) -> Dataset:
+        """The data of the settings, loaded once; meanwhile the session is in this `phase`."""
         key = self.settings.data, self.settings.validation
         if key not in self._data:
-            self._set(Phase.LOADING, f"loading {self.settings.data}")
+            self._set(phase or self.phase, f"loading {self.settings.data}")
             self._data = {key: data.load(self.settings.data, validation_split=self.settings.validation)}
         return self._data[key]
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """One event of the training; most are one step."""
         assert self._events is not None and self.training is not None
         measured = self.looker.due and not self._nodes
         if measured:
             self.looker.before_step(self.training)
+        self._before_step = self.training.checkpoint() if self._nodes else None
         event = next(self._events, None)
+        self._before_step = None
+        if event is not None and self.keeper is not None:
+            self.keeper.note(event)
         if measured and isinstance(event, StepDone):
             self.looker.after_step()
         self._handle(event)
@@ -248,8 +277,6 @@ class Worker(threading.Thread):
         elif isinstance(event, Compiling):
             message = f"compiling kernels {event.done}/{event.total}, first use only"
             self._set(Phase.RUNNING, message, event.done / max(1, event.total))
-        elif isinstance(event, CheckpointSaved):
-            self.emit("saved", Saved(event.path, event.step))
         elif isinstance(event, Started):
             self._meter.pause()
         elif isinstance(event, Finished | Stopped) or event is None:
@@ -261,6 +288,7 @@ class Worker(threading.Thread):
             return
         self._flush(force=True)
         self._events = None
+        self._close_keeper()
         self._set(Phase.FINISHED, self._result(event))
         self.look()
 
@@ -285,17 +313,20 @@ class Worker(threading.Thread):
             self._end_run()
             self._set(Phase.READY)
 
-    def _end_run(self) -> None:
-        """Close the training's generator; with a folder, save first."""
+    def _end_run(self, save: bool = True) -> None:
+        """Close the training's generator; save first."""
         events, self._events = self._events, None
         if events is None or self.training is None:
             return
         self.training.trainer.observer = None
-        if self.training.folder is not None:
-            for saved in self.training._save():
-                self.emit("saved", Saved(saved.path, saved.step))
+        self._close_keeper(save)
         events.close()
         self._flush(force=True)
+
+    def _close_keeper(self, save: bool = True) -> None:
+        keeper, self.keeper = self.keeper, None
+        if keeper is not None:
+            keeper.close(save)
 
     def reset(self) -> None:
         """Command: the same initial weights, step 0."""
@@ -303,7 +334,8 @@ class Worker(threading.Thread):
             return
         self._end_run()
         self.training = None
-        self._make_net(self.graph, {})
+        self.emit("saved", Saved(None, 0))
+        self._replace_net(self.graph, self._births, afresh=True)
         self._set(Phase.READY)
         self.look()
 
@@ -323,7 +355,7 @@ class Worker(threading.Thread):
 
     def _node_done(self, record: NodeRecord) -> None:
         """Show what a node has done, and wait within the step until told to go on."""
-        self.emit("node_step", _node_step(record))
+        self.emit("node_step", node_step(record))
         self._budget -= 1
         if self._budget > 0 or not self._nodes:
             return
@@ -331,14 +363,14 @@ class Worker(threading.Thread):
         self._set(Phase.STEPPING)
         while self._waiting_for_node:
             command = self.commands.get()
-            if getattr(command, "func", command) in (self.stop, self.reset, self.set_graph, self.load_weights):
+            if getattr(command, "func", command) in self._between_steps:
                 self._watch_nodes(False)  # the step is finished first, then the command is obeyed
                 self._waiting_for_node = False
                 self._nodes = False
                 self.phase = Phase.RUNNING
-                self.commands.put(command)
+                self.deferred.append(command)
             else:
-                self._guarded(command)
+                self.guarded(command)
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -349,8 +381,8 @@ class Worker(threading.Thread):
         dataset = self.dataset()
         if dataset.input_shape != self.net.input_shape:
             return
-        if self.phase is Phase.LOADING:
-            self._set(Phase.READY)
+        if self.phase is Phase.READY:
+            self._set(Phase.READY)  # no longer loading
         step = 0 if self.training is None else self.training.state.step
         snapshot, statistics = self.looker.look(self.net, self.settings.options, dataset, self._points.run, step)
         self.emit("snapshot", snapshot)
@@ -364,22 +396,10 @@ class Worker(threading.Thread):
         found = self.looker.predict(self.net, self.settings.options, dataset, example)
         self.emit("prediction", Prediction(tag, found, tuple(dataset.class_names or ())))
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Copies of all weights."""
-        return {} if self.net is None else self.net.state_dict()
-
-
-def _node_step(record: NodeRecord) -> NodeStep:
-    shape = () if record.output is None else record.output.shape
-    return NodeStep(
-        record.direction, record.node, record.inputs, record.output, record.parameters, _note(record), shape
-    )
-
-
-def _note(record: NodeRecord) -> str:
-    if record.node is None:
-        return f"{record.direction}: loss {record.loss:.4g}"
-    arrays = record.inputs if record.direction == "forward" else (record.output,)
-    ends = ((record.output,) if record.direction == "forward" else record.inputs) or ()
-    left, right = (", ".join("x".join(map(str, a.shape)) for a in side if a is not None) for side in (arrays, ends))
-    return f"{record.node} {record.direction}: {left} -> {right}" if right else f"{record.node} {record.direction}"
+    def contents(self) -> Contents:
+        """Copies of all weights, and the run that is going on, if any."""
+        training = self.training
+        if self._events is None or training is None or not training.state.step:
+            return Contents(self._orphans if self.net is None else self.net.state_dict(), None)
+        checkpoint = self._before_step or training.checkpoint()
+        return Contents(checkpoint.net, PausedRun(checkpoint, training.options, training.facts))

@@ -53,11 +53,7 @@ class Look(QObject):
 
     def color(self, role: str, alpha: int = 255) -> QColor:
         """A colour by role ("accent") or of a layer family ("family:pooling")."""
-        kind, _, family = role.partition(":")
-        theme = self.theme
-        color = QColor(theme.families.get(family, theme.families["other"]) if family else getattr(theme, kind))
-        color.setAlpha(alpha)
-        return color
+        return QColor(_color(self.theme.name, role, alpha))
 
     def font(self, size: int = NORMAL, bold: bool = False, numbers: bool = False) -> QFont:
         """The text font, or the font for shapes and values, whose digits are of one width."""
@@ -76,6 +72,15 @@ class Look(QObject):
     def family_icon(self, family: str) -> QIcon:
         """The icon of a layer family, in its hue."""
         return self.icon(FAMILY_ICONS.get(family, FAMILY_ICONS["other"]), f"family:{family}")
+
+
+@functools.cache
+def _color(name: str, role: str, alpha: int) -> QColor:
+    theme = LIGHT if name == "light" else DARK
+    kind, _, family = role.partition(":")
+    color = QColor(theme.families.get(family, theme.families["other"]) if family else getattr(theme, kind))
+    color.setAlpha(alpha)
+    return color
 
 
 @functools.cache

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtGui import QColor, QPalette
 from PySide6.QtWidgets import QApplication
 
 from ui.theme import look
 from ui.theme.tokens import NORMAL, RADIUS, SMALL, Theme
 
+#: Ticks and arrows that a style sheet can show.
+_IMAGES = Path(__file__).parent / "images"
 _SHEET = """
 * {{ font-size: {normal}px; }}
 QMainWindow, QDialog {{ background: {panel}; }}
@@ -33,19 +37,30 @@ QMenu::separator {{ height: 1px; background: {border}; margin: 4px 8px; }}
 QDockWidget {{ titlebar-close-icon: none; titlebar-normal-icon: none; }}
 QDockWidget::title {{ background: {panel}; padding: 6px 8px; border-bottom: 1px solid {border}; text-align: left; }}
 QTabBar {{ background: {panel}; qproperty-drawBase: 0; }}
-QCheckBox::indicator {{ width: 13px; height: 13px; border: 1px solid {muted}; border-radius: 3px;
+QCheckBox::indicator {{ width: 14px; height: 14px; border: 1px solid {muted}; border-radius: 3px;
     background: {raised}; }}
-QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; }}
+QCheckBox::indicator:checked {{ background: {accent}; border-color: {accent}; image: url("{check}"); }}
+QCheckBox:focus {{ color: {accent}; }}
 QTabBar::tab {{ background: transparent; color: {muted}; padding: 6px 12px; border: 0;
     border-bottom: 2px solid transparent; }}
 QTabBar::tab:selected {{ color: {text}; border-bottom-color: {accent}; }}
 QTabBar::tab:hover {{ color: {text}; }}
 QTabWidget::pane {{ border: 0; border-top: 1px solid {border}; }}
-QLineEdit, QPlainTextEdit, QTextEdit {{ background: {raised};
+QLineEdit, QPlainTextEdit, QTextEdit, QComboBox, QAbstractSpinBox {{ background: {raised};
     border: 1px solid {border}; border-radius: {radius}px; padding: 3px 6px; color: {text};
     selection-background-color: {accent}; selection-color: {on_accent}; }}
-QLineEdit:focus, QPlainTextEdit:focus {{ border-color: {accent}; }}
-QLineEdit:disabled {{ color: {muted}; }}
+QLineEdit:focus, QPlainTextEdit:focus, QComboBox:focus, QAbstractSpinBox:focus {{ border-color: {accent}; }}
+QLineEdit:disabled, QComboBox:disabled, QAbstractSpinBox:disabled {{ color: {muted}; }}
+QAbstractSpinBox QLineEdit, QComboBox QLineEdit {{ border: 0; padding: 0; background: transparent; }}
+QComboBox::drop-down {{ border: 0; width: 20px; subcontrol-origin: padding; subcontrol-position: center right; }}
+QComboBox::down-arrow {{ image: url("{down}"); width: 12px; height: 12px; }}
+QAbstractSpinBox {{ padding-right: 18px; }}
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{ border: 0; width: 18px; background: transparent;
+    subcontrol-origin: border; }}
+QAbstractSpinBox::up-button {{ subcontrol-position: top right; margin-top: 2px; }}
+QAbstractSpinBox::down-button {{ subcontrol-position: bottom right; margin-bottom: 2px; }}
+QAbstractSpinBox::up-arrow {{ image: url("{up}"); width: 10px; height: 10px; }}
+QAbstractSpinBox::down-arrow {{ image: url("{down}"); width: 10px; height: 10px; }}
 QComboBox QAbstractItemView {{ background: {panel}; border: 1px solid {border}; selection-background-color: {raised};
     selection-color: {text}; }}
 QPushButton {{ background: {raised}; border: 1px solid {border}; border-radius: {radius}px; padding: 5px 12px; }}
@@ -70,6 +85,7 @@ QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
 QProgressBar {{ background: {raised}; border: 0; border-radius: 3px; max-height: 6px; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
+QFrame#card {{ background: {panel}; border: 1px solid {border}; border-radius: {radius}px; }}
 QLabel#muted {{ color: {muted}; font-size: {small}px; }}
 QLabel#heading {{ font-weight: 600; }}
 """
@@ -85,6 +101,7 @@ def style_sheet() -> str:
     theme, scale = look().theme, look().scale
     return _SHEET.format(
         **{n: getattr(theme, n) for n in ("panel", "raised", "border", "text", "muted", "accent")},
+        **{n: (_IMAGES / f"{n}-{theme.name}.svg").as_posix() for n in ("check", "up", "down")},
         on_accent=on_accent(theme), radius=RADIUS, normal=round(NORMAL * scale), small=round(SMALL * scale),
     )  # fmt: skip
 

@@ -25,8 +25,6 @@ class Spec:
     checkable: bool = False
 
 
-SEPARATOR = Spec("", "", "")
-
 SPECS = (
     Spec("&File", "&New ...", "show_start_page", "Ctrl+N", "mdi6.file-plus-outline"),
     Spec("&File", "&Open ...", "open_file", "Ctrl+O", "mdi6.folder-open-outline"),
@@ -71,6 +69,12 @@ SPECS = (
     Spec("&Help", "&Keys", "show_keys", "?"),
 )  # fmt: skip
 
+#: Actions outside the menus Edit and Run that need a network.
+_NEED_NETWORK = (
+    "save_file", "save_file_as", "export_script", "export_image", "fit", "tidy", "zoom_in", "zoom_out", "thumbnails",
+    "tint", "layout_build", "layout_watch", "layout_present",
+)  # fmt: skip
+
 
 class Actions(QObject):
     """The window's actions by method name: ``actions["save_file"]``."""
@@ -91,6 +95,12 @@ class Actions(QObject):
     def all(self) -> list[QAction]:
         """Every action, in the order of the menus."""
         return list(self._made.values())
+
+    def enable_editing(self, on: bool) -> None:
+        """Offer the actions that need a network on the canvas, or do not."""
+        for spec in SPECS:
+            if spec.menu in ("&Edit", "&Run") or spec.method in _NEED_NETWORK:
+                self._made[spec.method].setEnabled(on)
 
     def _add(self, spec: Spec) -> None:
         menu = self.menus.get(spec.menu)

@@ -25,6 +25,8 @@ class Docks:
         window.setCorner(Qt.Corner.BottomRightCorner, _AREA.RightDockWidgetArea)
         window.setCorner(Qt.Corner.BottomLeftCorner, _AREA.BottomDockWidgetArea)
         window.setTabPosition(_AREA.AllDockWidgetAreas, QTabWidget.TabPosition.North)
+        self._titles = QTimer(window, singleShot=True, interval=0)
+        self._titles.timeout.connect(self._show_titles)
         self.palette = self._dock("Layers", "palette", palette, _AREA.LeftDockWidgetArea)
         self.inspector = self._dock("Inspector", "inspector", inspector, _AREA.RightDockWidgetArea)
         self.training = self._dock("Training", "training", training, _AREA.RightDockWidgetArea)
@@ -43,7 +45,20 @@ class Docks:
         dock.setAccessibleName(title)
         dock.setWidget(content)
         self.window.addDockWidget(area, dock)
+        for signal in (dock.topLevelChanged, dock.dockLocationChanged, dock.visibilityChanged):
+            signal.connect(lambda _: self._titles.start())
         return dock
+
+    def _show_titles(self) -> None:
+        """A dock among tabs needs no title of its own: its tab says it, and is dragged to take the dock out."""
+        for dock in self.all:
+            tabbed = not dock.isFloating() and any(d.isVisible() for d in self.window.tabifiedDockWidgets(dock))
+            if tabbed and dock.titleBarWidget() is None:
+                dock.setTitleBarWidget(QWidget(dock))
+            elif not tabbed and dock.titleBarWidget() is not None:
+                bar = dock.titleBarWidget()
+                dock.setTitleBarWidget(None)
+                bar.deleteLater()
 
     # --- arrangements -------------------------------------------------------------------------------------
 

@@ -44,11 +44,11 @@ class MainWindow(QMainWindow):
     ----------
     document : Document
     session : Session
-    recovery_folder : Path, optional
-        Where copies of unsaved work are kept; none without it.
+    folder : Path, optional
+        Where copies of unsaved work, and runs with their checkpoints, are kept; none without it.
     """
 
-    def __init__(self, document: Document, session: Session, recovery_folder: Path | None = None):
+    def __init__(self, document: Document, session: Session, folder: Path | None = None):
         super().__init__()
         self.document, self.session = document, session
         self.setMinimumSize(1000, 640)
@@ -58,7 +58,7 @@ class MainWindow(QMainWindow):
         self.training_panel = TrainingPanel(document)
         self.search = SearchPopup(self)
         self.project = Project(document, session, self)
-        self.recovery = Recovery(document, recovery_folder, self) if recovery_folder else None
+        self.recovery = Recovery(self.project, folder) if folder else None
         self.closing = Closing(self)
         self.actions_table = Actions(self)
         self._make_frame()
@@ -126,6 +126,7 @@ class MainWindow(QMainWindow):
         session.node_step.connect(self._show_node_step)
         session.statistics.connect(self.inspector.set_statistics)
         session.failed.connect(lambda sentence: self.banner.say(sentence))
+        session.notice.connect(lambda notice: self.banner.say(notice.sentence, notice.role))
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -139,19 +140,17 @@ class MainWindow(QMainWindow):
         if progress.phase is not self.transport.phase:
             self.transport.show_phase(progress.phase)
         if progress.phase is not Phase.STEPPING:
-            self.canvas.set_running_node(None)
-        if progress.step:
-            self.project.note_training()
+            self.canvas.show_step(None)
+        self.project.note_training(progress)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
-        self.inspector.set_snapshot(snapshot)
         if self.actions_table["thumbnails"].isChecked():
             self.canvas.set_thumbnails(snapshot.features)
         if self.actions_table["tint"].isChecked():
             self.canvas.set_gradient_tint(snapshot.gradients)
 
     def _show_node_step(self, step: NodeStep) -> None:
-        self.canvas.set_running_node(step.node, step.direction)
+        self.canvas.show_step(step)
         self.status.hint(step.note)
         if step.direction == "forward" and step.node and step.output is not None:
             self.canvas.set_thumbnails({step.node: step.output[:1]})
@@ -162,7 +161,7 @@ class MainWindow(QMainWindow):
 
     def _show_canvas(self) -> None:
         self.pages.setCurrentWidget(self.canvas)
-        self._set_docks_visible(True)
+        self._set_editing(True)
         self.canvas.setFocus()
         QTimer.singleShot(0, self.canvas.show_start)
 
@@ -201,7 +200,17 @@ class MainWindow(QMainWindow):
     def show_start_page(self) -> None:
         self.start_page.set_recent(self.project.recent())
         self.pages.setCurrentWidget(self.start_page)
-        self._set_docks_visible(False)
+        self._set_editing(False)
+
+    def _set_editing(self, on: bool) -> None:
+        """The start page has nothing to edit or run, so what does that is not offered there."""
+        self._set_docks_visible(on)
+        self.transport.setVisible(on)
+        self.actions_table.enable_editing(on)
+        for action in self._undo_actions:
+            action.setVisible(on)
+        if on:
+            self.transport.show_phase(self.transport.phase)
 
     def _set_docks_visible(self, visible: bool) -> None:
         """The start page stands alone; panels come back as they were."""
@@ -336,28 +345,33 @@ class MainWindow(QMainWindow):
 
     # --- Run ----------------------------------------------------------------------------------------------
 
-    def toggle_run(self) -> None:
-        if self.pages.currentWidget() is not self.canvas:
-            return
+    def _works(self) -> bool:
+        """Whether the network can run; else its first fault is said, with what helps."""
         faults = self.document.analysis.faults
-        if faults:
-            first = faults[0]
-            found = fixes(self.document.state, self.document.analysis, first.node)
-            acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
-            where = f"{first.node}: " if first.node else ""
-            self.banner.say(f"{where}{first.message}", "warn", acts)
-            return
-        self.banner.hide()
-        self.session.toggle()
+        if not faults:
+            self.banner.hide()
+            return True
+        first = faults[0]
+        found = fixes(self.document.state, self.document.analysis, first.node)
+        acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
+        where = f"{first.node}: " if first.node else ""
+        self.banner.say(f"{where}{first.message}", "warn", acts)
+        return False
+
+    def toggle_run(self) -> None:
+        if self._works():
+            self.session.toggle()
 
     def stop_run(self) -> None:
         self.session.stop()
 
     def step_batch(self) -> None:
-        self.session.step_batch()
+        if self._works():
+            self.session.step_batch()
 
     def step_node(self) -> None:
-        self.session.step_node()
+        if self._works():
+            self.session.step_node()
 
     def reset_run(self) -> None:
         self.session.reset()
@@ -381,7 +395,7 @@ class MainWindow(QMainWindow):
             return
         self._set_docks_visible(True)
         self.docks.remember()
-        if self.recovery:
-            self.recovery.clear()
         self.session.close()
+        if self.recovery:
+            self.recovery.close()
         super().closeEvent(event)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6.QtCore import QObject, QSettings, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from nnvis.errors import NnvisError
+from nnvis.runs import PausedRun, RunFolder
 from nnvis.runs.files import write_bytes
 from ui.document import files
 from ui.document.script import python_script
 from ui.document.state import DocumentState
 from ui.history import Document
+from ui.session.messages import Phase, Progress
 from ui.session.session import Session
 
 _FILTER = "nnvis projects and graphs (*.nnvis *.json)"
@@ -43,7 +47,9 @@ class Project(QObject):
         self.document, self.session, self.window = document, session, window
         self.path: Path | None = None
         self.trained = False
-        document.stack.cleanChanged.connect(lambda _: self.title_changed.emit())
+        self._step = 0  # of the training, in the file
+        self._behind = False  # whether messages are still about the document before
+        document.stack.cleanChanged.connect(self._clean_changed)
 
     @property
     def name(self) -> str:
@@ -55,17 +61,23 @@ class Project(QObject):
         """Whether there is something to save: an edit, or training since the last save."""
         return not self.document.stack.isClean() or self.trained
 
-    def note_training(self) -> None:
-        """The weights have changed."""
-        if not self.trained:
-            self.trained = True
-            self.title_changed.emit()
+    def note_training(self, progress: Progress) -> None:
+        """The weights have changed, unless the training is at the very step that is in the file."""
+        if progress.phase is Phase.IDLE:
+            self._behind = False
+        if self._behind or self.trained or progress.step in (0, self._step):
+            return
+        self.trained = True
+        self.title_changed.emit()
+
+    def _clean_changed(self, clean: bool) -> None:
+        self.title_changed.emit()
 
     # --- opening ------------------------------------------------------------------------------------------
 
     def new(self, state: DocumentState) -> None:
         """Begin with this state, in no file yet."""
-        self._show(state, {}, None)
+        self._show(files.Content(state), None)
 
     def choose_and_open(self) -> None:
         """Ask for a file and open it."""
@@ -75,34 +87,49 @@ class Project(QObject):
 
     def open(self, path: Path) -> bool:
         """Open a project or graph; what was shown stays if it cannot be read."""
-        try:
-            state, weights = files.load(path)
-        except NnvisError as error:
-            self.failed.emit(str(error))
+        found = self._read(path)
+        if found is None:
             return False
-        self._show(state, weights, path)
+        self._show(found, path)
         self._remember(path)
         return True
 
-    def recover(self, copy: Path) -> bool:
-        """Open a copy of unsaved work, as work that still has no file."""
+    def _read(self, path: Path) -> files.Content | None:
         try:
-            state, weights = files.load(copy)
+            return files.read(path)
         except NnvisError as error:
             self.failed.emit(str(error))
-            return False
-        self._show(state, weights, None)
+            return None
+
+    def recover(self, copy: Path) -> files.Origin | None:
+        """Open a copy of unsaved work, with the newest weights that there are, as work that is yet to be saved.
+
+        Returns
+        -------
+        Origin or None
+            What the work belongs to; None if the copy cannot be read.
+        """
+        found = self._read(copy)
+        if found is None:
+            return None
+        origin = found.origin
+        run = run_of(origin)
+        weights = found.weights or _weights_of(origin.file)
+        self._show(replace(found, weights=weights, run=run), origin.file, origin.run)
         self.trained = True  # it is nowhere else
         self.title_changed.emit()
-        return True
+        return origin
 
-    def _show(self, state: DocumentState, weights: files.Weights, path: Path | None) -> None:
+    def _show(self, found: files.Content, path: Path | None, folder: Path | None = None) -> None:
         self.path, self.trained = path, False
-        self.session.stop()
-        self.document.load(state)
-        if weights:
-            self.session.load_weights(weights)
-        self.title_changed.emit()
+        self._step, self._behind = 0 if found.run is None else found.run.step, True
+        self.session.forget()
+        self.document.load(found.state)
+        self.title_changed.emit()  # a run that goes on is called after it
+        if found.run is not None:
+            self.session.resume(found.run, folder)
+        elif found.weights:
+            self.session.load_weights(found.weights)
         self.opened.emit()
 
     # --- saving -------------------------------------------------------------------------------------------
@@ -123,11 +150,12 @@ class Project(QObject):
     def save_to(self, path: Path) -> bool:
         """Save there; True if it is on disk."""
         try:
-            files.save(path, self.document.state, self.session.net_state())
+            contents = self.session.contents()
+            files.save(path, self.document.state, contents.weights, contents.run)
         except NnvisError as error:
             self.failed.emit(str(error))
             return False
-        self.path, self.trained = path, False
+        self.path, self.trained, self._step = path, False, contents.step
         self.document.stack.setClean()
         self._remember(path)
         self.title_changed.emit()
@@ -160,3 +188,19 @@ class Project(QObject):
 
     def _folder(self) -> Path:
         return self.path.parent if self.path else Path.home()
+
+
+def run_of(origin: files.Origin) -> PausedRun | None:
+    """The run that a copy of unsaved work belongs to, if its checkpoint can be read."""
+    if origin.run is not None:
+        with contextlib.suppress(NnvisError, OSError):
+            return RunFolder(origin.run).paused()
+    return None
+
+
+def _weights_of(file: Path | None) -> files.Weights:
+    """What the project's own file has, if it is still there."""
+    if file is not None:
+        with contextlib.suppress(NnvisError, OSError):
+            return files.load(file)[1]
+    return {}

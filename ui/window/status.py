@@ -15,7 +15,8 @@ class Status(QStatusBar):
     def __init__(self) -> None:
         super().__init__()
         self.setSizeGripEnabled(False)
-        self._hint, self._progress, self._fit, self._machine = QLabel(), QLabel(), QLabel(), QLabel()
+        self._hint, self._progress, self._machine = QLabel(), QLabel(), QLabel()
+        self._count, self._fit = QLabel(), QLabel()
         self._bar = QProgressBar(textVisible=False)
         self._bar.setFixedWidth(120)
         self._bar.setAccessibleName("Progress")
@@ -25,6 +26,7 @@ class Status(QStatusBar):
         self.addWidget(self._progress)
         self.addWidget(self._hint, 1)
         self.addPermanentWidget(self._machine)
+        self.addPermanentWidget(self._count)
         self.addPermanentWidget(self._fit)
         self._analysis: Analysis | None = None
         look().changed.connect(self._paint)
@@ -59,7 +61,8 @@ class Status(QStatusBar):
         count = len(self._analysis.faults)
         role = "bad" if count else "good"
         text = f"✕ {count} problem{'s' * (count != 1)}" if count else "✓ all shapes fit"
-        self._fit.setText(f"{self._analysis.total_parameters:,} parameters   {text} ")
+        self._count.setText(f"{self._analysis.total_parameters:,} parameters")
+        self._fit.setText(f"{text} ")
         self._fit.setToolTip("\n".join(f.message for f in self._analysis.faults[:8]))
         self._fit.setStyleSheet(f"color: {getattr(look().theme, role)};")
 

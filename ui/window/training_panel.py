@@ -28,6 +28,7 @@ from nnvis.errors import NnvisError
 from nnvis.options import TrainOptions
 from ui.document.state import Settings
 from ui.history import Document
+from ui.inspector.number_box import NumberBox
 from ui.theme import look
 
 OPTIMIZERS = {"SGD": nv.SGD, "Adam": nv.Adam, "AdamW": nv.AdamW, "RMSprop": nv.RMSprop}
@@ -57,7 +58,7 @@ class TrainingPanel(QScrollArea):
         self.setWidget(body)
         column = QVBoxLayout(body)
         self._form = QFormLayout()
-        self._form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+        self._form.setRowWrapPolicy(QFormLayout.RowWrapPolicy.DontWrapRows)
         self._form.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         column.addLayout(self._form)
         self.fault = QLabel()
@@ -73,7 +74,8 @@ class TrainingPanel(QScrollArea):
 
     def _make_rows(self) -> None:
         self.data = self._combo([info.name for info in nv.data.available()], self._set_data, editable=True)
-        browse = QToolButton(text="...", toolTip="A folder with one sub-folder of images for each class, or a file")
+        browse = QToolButton(icon=look().icon("mdi6.folder-open-outline"))
+        browse.setToolTip("A folder with one sub-folder of images for each class, or a file")
         browse.clicked.connect(self._browse)
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
@@ -127,7 +129,7 @@ class TrainingPanel(QScrollArea):
         combo.addItems(items)
         combo.setEditable(editable)
         combo.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        combo.setMinimumContentsLength(10)
+        combo.setMinimumContentsLength(6)
         combo.textActivated.connect(act)
         if editable:
             line = combo.lineEdit()
@@ -145,7 +147,7 @@ class TrainingPanel(QScrollArea):
     def _number(
         self, low: float, high: float, step: float, digits: int, act: Callable[[float], None]
     ) -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
+        box = NumberBox()
         box.setRange(low, high)
         box.setDecimals(digits)
         box.setSingleStep(step)

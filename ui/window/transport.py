@@ -55,11 +55,9 @@ class Transport(QToolBar):
         """Offer what can be done now."""
         self.phase = phase
         running = phase in (Phase.RUNNING, Phase.LOADING, Phase.COMPILING)
-        able = phase is not Phase.IDLE
-        self._actions["reset_run"].setEnabled(able)
         self._actions["stop_run"].setEnabled(phase in (Phase.RUNNING, Phase.PAUSED, Phase.STEPPING, Phase.LOADING))
-        self._actions["step_node"].setEnabled(able and not running)
-        self._actions["step_batch"].setEnabled(able and not running)
+        self._actions["step_node"].setEnabled(not running)
+        self._actions["step_batch"].setEnabled(not running)
         self._paint()
 
     def show_settings(self, settings: Settings) -> None:

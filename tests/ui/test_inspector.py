@@ -1,0 +1,83 @@
+"""The inspector edits every value in place, says why one cannot be, and never takes a widget away while it is used."""
+
+from __future__ import annotations
+
+from PySide6.QtCore import Qt
+
+import nnvis as nv
+from nnvis.init import initializer
+from ui.document.state import from_graph
+from ui.history import Document
+from ui.inspector import Inspector
+from ui.inspector.editors import DEFAULT_INIT
+from ui.inspector.node_page import short
+
+
+def test_the_inspector_says_why_a_value_cannot_be_and_keeps_the_old_one(qtbot):
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(["conv2"])
+    inspector.editors["groups"].focusProxy().setValue(7)
+    assert document.state.nodes["conv2"].layer.groups == 1
+    assert "7 groups" in inspector.fault.text()
+
+
+def test_a_number_being_typed_survives_its_own_edit_and_undo_shows_the_old_one(qtbot):
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    with qtbot.waitActive(inspector):
+        inspector.show()
+        inspector.activateWindow()
+    document.select(["conv1"])
+    box = inspector.editors["out channels"].focusProxy()
+    box.setFocus()
+    box.selectAll()
+    qtbot.keyClicks(box, "12")
+    qtbot.keyClick(box, Qt.Key.Key_Tab)  # the value is entered while the widget loses the keyboard
+    assert document.state.nodes["conv1"].layer.out_channels == 12
+    assert inspector.editors["out channels"].focusProxy() is box
+    document.stack.undo()
+    assert box.value() == 6
+
+
+def test_an_initialiser_is_chosen_and_its_option_changed(qtbot):
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(["conv1"])
+    widget = inspector.editors["weight init"]
+    widget.combo.textActivated.emit("normal")
+    assert document.state.nodes["conv1"].layer.weight_init == initializer("normal")
+    widget.options["std"].setValue(0.5)
+    assert document.state.nodes["conv1"].layer.weight_init == initializer("normal:0.5")
+    widget.combo.textActivated.emit("he")
+    widget.options["mode"].textActivated.emit("fan_out")
+    assert document.state.nodes["conv1"].layer.weight_init.mode == "fan_out"
+    widget.combo.textActivated.emit(DEFAULT_INIT)
+    assert document.state.nodes["conv1"].layer.weight_init is None
+
+
+def test_a_wrong_input_shape_is_refused_with_a_sentence_and_the_old_one_shown(qtbot):
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    line = inspector.editors["input shape"]
+    line.setText("28, banana")
+    line.editingFinished.emit()
+    assert "banana" in inspector.fault.text() and line.text() == "28, 28, 1"
+
+
+def test_textbook_source_has_colours(qtbot):
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(["conv1"])
+    assert "def conv2d_forward" in inspector.source.toPlainText()
+    block = inspector.source.document().findBlockByLineNumber(0)
+    assert block.layout().formats(), block.text()
+
+
+def test_numbers_of_parameters_are_short():
+    assert [short(v) for v in (0.0, -0.12345, 12.3456, 1e-7, -123456.0)] == ["0", "-0.123", "12.346", "1e-7", "-1e5"]

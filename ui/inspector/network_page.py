@@ -1,0 +1,108 @@
+"""The page about the input, the network as a whole, or several nodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from PySide6.QtCore import Qt
+from PySide6.QtGui import QFontMetricsF
+from PySide6.QtWidgets import QPushButton, QVBoxLayout
+
+from nnvis.errors import ConfigError
+from nnvis.graph import INPUT
+from nnvis.init import initializer
+from ui.document import edits
+from ui.document.fields import Field, read_text
+from ui.document.state import DocumentState
+from ui.history import Document
+from ui.inspector.editors import Editor, editor
+from ui.inspector.page import Page, show_text
+
+_MOST_FAULTS = 6
+
+
+class NetworkPage(Page):
+    """Name, input shape and initialiser; and what is wrong."""
+
+    def __init__(self, document: Document):
+        super().__init__(document)
+        self._name = self.add_line("name", self._rename)
+        self._shape = self.add_line("input shape", self._reshape, "Height, width, channels; one number for vectors")
+        self._init: Editor = editor(Field("init", "initialiser", explanation="How weights start"))
+        self._init.entered.connect(self._change_init)
+        self.add_row("weights start", self._init, "How weights start, where a layer does not say")
+        self._problems = QVBoxLayout()
+        self.column.addLayout(self._problems)
+        self.column.addStretch(1)
+        self.refresh()
+
+    def refresh(self) -> None:
+        state, analysis = self.document.state, self.document.analysis
+        show_text(self._name, state.name)
+        show_text(self._shape, ", ".join(map(str, state.input_shape)))
+        self._init.show_value(state.init)
+        self.say("")
+        if INPUT in self.document.selection:
+            self.title.setText("Input")
+            self.facts.setText("Where the examples enter.")
+        else:
+            self.title.setText("The network")
+            output = analysis.output or "not clear yet"
+            self.facts.setText(
+                f"{len(state.nodes)} nodes, {analysis.total_parameters:,} parameters<br>output: {output}"
+            )
+        self._list_problems()
+
+    def _list_problems(self) -> None:
+        while (item := self._problems.takeAt(0)) is not None:
+            if item.widget():
+                item.widget().hide()
+                item.widget().deleteLater()
+        for fault in self.document.analysis.faults[:_MOST_FAULTS]:
+            where = f"{fault.node}: " if fault.node else ""
+            text = QFontMetricsF(self.font()).elidedText(where + fault.message, Qt.TextElideMode.ElideRight, 240)
+            button = QPushButton(text, toolTip=fault.message)
+            button.setStyleSheet("text-align: left;")
+            button.clicked.connect(lambda _=False, n=fault.node: self.document.select([n] if n else []))
+            self._problems.addWidget(button)
+
+    # --- edits --------------------------------------------------------------------------------------------
+
+    def _rename(self, name: str) -> None:
+        if name:
+            self.attempt("Rename network", lambda: replace(self.document.state, name=name))
+
+    def _reshape(self, text: str) -> None:
+        self.attempt("Change input shape", lambda: edits.set_input_shape(self.document.state, read_shape(text)))
+
+    def _change_init(self, value: Any) -> None:
+        def changed() -> DocumentState:
+            return replace(self.document.state, init=None if value is None else initializer(value))
+
+        self.attempt("Change initialiser", changed, merge="init")
+
+
+class SelectionPage(Page):
+    """Several nodes."""
+
+    def __init__(self, document: Document):
+        super().__init__(document)
+        self.column.addStretch(1)
+        self.refresh()
+
+    def refresh(self) -> None:
+        self.title.setText(f"{len(self.document.selection)} nodes selected")
+        self.facts.setText("Ctrl+G makes a block of them, Ctrl+D copies them, Del deletes them.")
+
+
+def read_shape(text: str) -> tuple[int, ...]:
+    """An input shape as typed: one to three whole numbers."""
+    try:
+        value = read_text(text)
+    except ValueError:
+        value = None
+    shape = value if isinstance(value, tuple) else (value,)
+    if not 1 <= len(shape) <= 3 or not all(isinstance(s, int) and s > 0 for s in shape):
+        raise ConfigError(f"An input shape is one to three whole numbers above 0, not {text!r}.")
+    return shape
