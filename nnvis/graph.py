@@ -187,6 +187,10 @@ class Graph:
             shapes[node.name] = self._infer(node, shapes)
         return shapes
 
+    def shape_of(self, node: Node | str) -> Shape:
+        """Output shape of a node, or of the input, while the graph is being built."""
+        return self._shapes[_name_of(node)]
+
     def validate(self) -> None:
         """Raise GraphError or ShapeError, naming the faulty node, unless the graph can work."""
         self.shapes()

@@ -20,16 +20,48 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("resnet32", {}, 464_154),
         ("resnet44", {}, 658_586),
         ("resnet56", {}, 853_018),
+        ("mobilenet_v1", {}, 4_231_976),
+        ("mobilenet_v1", {"width_mult": 0.5}, 1_331_592),
+        ("mobilenet_v2", {}, 3_504_872),
+        ("mobilenet_v2", {"width_mult": 0.5}, 1_968_680),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, options, parameters):
     assert nv.zoo.build(name, **options).num_parameters() == parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mobilenet_v1", 569),
+        ("mobilenet_v2", 301),
+    ],
+)
+def test_multiply_adds_are_the_published_ones(name, millions):
+    assert nv.zoo.build(name).multiply_adds() == pytest.approx(1e6 * millions, rel=0.02)
+
+
+#: What makes a network small enough for a test, where it has the option.
+NARROW = {"width_mult": 0.125, "width": 4}
+
+
+def small(name: str) -> nv.Graph:
+    """The network in its 32x32 form, or in a smaller one of its own, and narrow."""
+    options = nv.zoo.entry(name).options
+    shape = (32, 32, 3) if options["input_shape"][0] > 32 else options["input_shape"]
+    narrow = {key: value for key, value in NARROW.items() if key in options}
+    return nv.zoo.build(name, num_classes=10, input_shape=shape, **narrow)
+
+
 @pytest.mark.parametrize("name", nv.zoo.names())
-def test_every_network_runs_and_survives_json(name):
+def test_every_network_survives_json(name):
     graph = nv.zoo.build(name)
     assert nv.Graph.from_json(graph.to_json()).to_json() == graph.to_json()
+
+
+@pytest.mark.parametrize("name", nv.zoo.names())
+def test_every_network_runs(name):
+    graph = small(name)
     scores = nv.Network(graph).forward(np.zeros((2, *graph.input_shape)))
     assert scores.shape == (2, 10)
     assert np.isfinite(scores).all()

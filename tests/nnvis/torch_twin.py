@@ -1,0 +1,82 @@
+"""A network here and its twin in PyTorch: same weights by name, same logits, same gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nnvis as nv
+from nnvis.io.torch_layout import from_torch, to_torch
+
+torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+
+TOLERANCE = 1e-3
+
+
+def relative_error(actual, expected, scale: float = 1e-6) -> float:
+    """Largest difference as a share of the largest expected value, or of `scale` where that is larger."""
+    return float(np.abs(actual - expected).max() / max(np.abs(expected).max(), scale))
+
+
+def assert_gradients_agree(ours: dict, theirs: dict, tolerance: float = TOLERANCE) -> None:
+    # A bias in front of batch normalisation has a gradient of zero, which both sides miss by a rounding error.
+    rounding = 1e-3 * max(np.abs(g).max() for g in theirs.values())
+    for name, gradient in theirs.items():
+        assert relative_error(ours[name], gradient, rounding) < tolerance, name
+
+
+def numpy_state(module) -> dict[str, np.ndarray]:
+    return {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}
+
+
+def images(graph: nv.Graph, count: int, seed: int = 0, classes: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, *graph.input_shape)).astype(np.float32), random.integers(0, classes, count)
+
+
+def as_torch(x: np.ndarray):
+    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+
+
+def assert_twins_agree(model, graph: nv.Graph, training: bool, batch: int = 4) -> None:
+    """Assert that `graph` with the weights of `model`, taken over by name, does as `model` does in float64.
+
+    The textbook kernels, in float64 too, must agree in every value. A fast kernel's rounding may move a value near zero
+    to the other side of a ReLU, after which single gradients differ, in PyTorch's float32 as well: there it is the
+    gradient of all parameters together that must agree.
+    """
+    x, labels = images(graph, batch)
+    tx = as_torch(x).double().requires_grad_()
+    logits = model.double().train(training)(tx)
+    torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
+    dy = torch.softmax(logits.detach(), 1).numpy()
+    dy[np.arange(batch), labels] -= 1
+    expected = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
+    state = from_torch(graph, numpy_state(model))
+    for device, tolerance in (("reference", 1e-6), ("cpu", TOLERANCE)):
+        net = nv.Network(graph, device)
+        net.load_state_dict(state)
+        assert relative_error(net.forward(x, training), logits.detach().numpy()) < tolerance, device
+        dx, gradients = net.backward(dy / batch), to_torch(graph, net.gradients())
+        assert set(gradients) >= set(expected)
+        if device == "reference":
+            assert relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy()) < tolerance
+            assert_gradients_agree(gradients, expected, tolerance)
+        assert _distance(gradients, expected) < tolerance, device
+
+
+def _distance(actual: dict, expected: dict) -> float:
+    """Length of the difference as a share of the length, over all arrays together."""
+    difference = sum(np.square(actual[name] - value).sum() for name, value in expected.items())
+    return float(np.sqrt(difference / sum(np.square(value).sum() for value in expected.values())))
+
+
+def shake_batch_norms(model, seed: int = 0) -> None:
+    """Random factors, offsets and running statistics, so that evaluation mode is put to the test."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.bias.data.normal_(0, 0.1, generator=generator)
