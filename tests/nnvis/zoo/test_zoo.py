@@ -24,6 +24,10 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("mobilenet_v1", {"width_mult": 0.5}, 1_331_592),
         ("mobilenet_v2", {}, 3_504_872),
         ("mobilenet_v2", {"width_mult": 0.5}, 1_968_680),
+        ("vit_ti_16", {}, 5_717_416),
+        ("vit_s_16", {}, 22_050_664),
+        ("vit_b_16", {}, 86_567_656),
+        ("vit_b_32", {}, 88_224_232),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, options, parameters):
@@ -42,7 +46,9 @@ def test_multiply_adds_are_the_published_ones(name, millions):
 
 
 #: What makes a network small enough for a test, where it has the option.
-NARROW = {"width_mult": 0.125, "width": 4}
+NARROW = {
+    "width_mult": 0.125, "width": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32,
+}  # fmt: skip
 
 
 def small(name: str) -> nv.Graph:
