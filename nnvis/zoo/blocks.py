@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from nnvis.graph import Graph, Node
+from nnvis.layers import AdaptiveAvgPool2d, Conv2d, Multiply, ReLU, Sigmoid
 from nnvis.layers.base import Layer
 
 #: Training settings that suit the 32x32 form of an image network.
@@ -39,3 +40,13 @@ def scaled(channels: float, factor: float = 1.0, divisor: int = 8) -> int:
     wanted = channels * factor
     rounded = max(divisor, int(wanted + divisor / 2) // divisor * divisor)
     return rounded if rounded >= 0.9 * wanted else rounded + divisor
+
+
+def squeeze_excite(g: Graph, x: Node, prefix: str, squeezed: int, names: tuple[str, str] = ("fc1", "fc2")) -> Node:
+    """Weigh each channel by a gate: means of all channels, two 1x1 convolutions, `squeezed` channels between them.
+
+    Hu et al., "Squeeze-and-Excitation Networks", 2018, section 3.
+    """
+    reduce, expand = Conv2d(squeezed, 1), Conv2d(g.shape_of(x)[2], 1)
+    gate = {"pool": AdaptiveAvgPool2d(1), names[0]: reduce, "relu": ReLU(), names[1]: expand, "gate": Sigmoid()}
+    return g.add(Multiply(), [x, chain(g, x, gate, prefix)], name=f"{prefix}.scale")

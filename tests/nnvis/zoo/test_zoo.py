@@ -28,6 +28,14 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("vit_s_16", {}, 22_050_664),
         ("vit_b_16", {}, 86_567_656),
         ("vit_b_32", {}, 88_224_232),
+        ("resnet110", {}, 1_727_962),
+        ("resnet1202", {}, 19_421_274),
+        ("resnet18", {}, 11_689_512),
+        ("resnet34", {}, 21_797_672),
+        ("resnet50", {}, 25_557_032),
+        ("resnet101", {}, 44_549_160),
+        ("resnet152", {}, 60_192_808),
+        ("se_resnet50", {}, 28_088_024),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, options, parameters):
@@ -39,6 +47,8 @@ def test_parameter_counts_are_the_published_ones(name, options, parameters):
     [
         ("mobilenet_v1", 569),
         ("mobilenet_v2", 301),
+        ("resnet18", 1814),
+        ("resnet50", 4089),
     ],
 )
 def test_multiply_adds_are_the_published_ones(name, millions):
