@@ -33,7 +33,8 @@ def twin(name: str):
 
 def graph(name: str) -> nv.Graph:
     net, _, option = name.partition(" option ")
-    return nv.zoo.build(net, **({"option": option} if option else {}))
+    shape = {"num_classes": 10, "input_shape": (32, 32, 3)} if net == "vgg11" else {}
+    return nv.zoo.build(net, **shape, **({"option": option} if option else {}))
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

@@ -14,7 +14,7 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("mlp", {}, 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10),
         ("lenet5", {}, 61_706),
         ("lenet5", {"form": "1998"}, 61_706),
-        ("vgg11", {}, 9_225_610),
+        ("vgg11", {"num_classes": 10, "input_shape": (32, 32, 3)}, 9_225_610),
         ("resnet20", {}, 269_722),
         ("resnet20", {"option": "B"}, 272_474),
         ("resnet32", {}, 464_154),
@@ -36,6 +36,14 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("resnet101", {}, 44_549_160),
         ("resnet152", {}, 60_192_808),
         ("se_resnet50", {}, 28_088_024),
+        ("vgg11", {}, 132_863_336),
+        ("vgg13", {}, 133_047_848),
+        ("vgg16", {}, 138_357_544),
+        ("vgg19", {}, 143_667_240),
+        ("vgg11_bn", {}, 132_868_840),
+        ("vgg13_bn", {}, 133_053_736),
+        ("vgg16_bn", {}, 138_365_992),
+        ("vgg19_bn", {}, 143_678_248),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, options, parameters):
@@ -49,6 +57,7 @@ def test_parameter_counts_are_the_published_ones(name, options, parameters):
         ("mobilenet_v2", 301),
         ("resnet18", 1814),
         ("resnet50", 4089),
+        ("vgg16", 15_470),
     ],
 )
 def test_multiply_adds_are_the_published_ones(name, millions):
