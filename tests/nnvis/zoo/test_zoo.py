@@ -36,6 +36,10 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("resnet101", {}, 44_549_160),
         ("resnet152", {}, 60_192_808),
         ("se_resnet50", {}, 28_088_024),
+        ("alexnet", {}, 61_100_840),
+        ("alexnet", {"form": "2012"}, 60_965_224),
+        ("nin", {}, 7_595_176),
+        ("nin", {"num_classes": 10, "input_shape": (32, 32, 3)}, 966_986),
         ("vgg11", {}, 132_863_336),
         ("vgg13", {}, 133_047_848),
         ("vgg16", {}, 138_357_544),
@@ -58,6 +62,7 @@ def test_parameter_counts_are_the_published_ones(name, options, parameters):
         ("resnet18", 1814),
         ("resnet50", 4089),
         ("vgg16", 15_470),
+        ("alexnet", 714),
     ],
 )
 def test_multiply_adds_are_the_published_ones(name, millions):
