@@ -9,6 +9,7 @@ import nnvis as nv
 from nnvis.io.torch_layout import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+F = torch.nn.functional
 
 TOLERANCE = 1e-3
 
@@ -59,21 +60,36 @@ def assert_twins_agree(model, graph: nv.Graph, training: bool, batch: int = 4) -
 
 
 def _errors(model, graph: nv.Graph, state: dict, device: str, batch: int, seed: int = 0) -> dict[str, float]:
-    """Relative errors of the logits, of the input's gradient, and of each parameter's."""
+    """Relative errors of the logits, of the input's gradient, and of each parameter's.
+
+    With auxiliary outputs the model gives a tuple in training mode: logits, and those of each auxiliary output.
+    """
     x, labels = images(graph, batch, seed)
     tx = as_torch(x).double().requires_grad_()
-    logits = model(tx)
     model.zero_grad()
-    torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
-    dy = torch.softmax(logits.detach(), 1).numpy()
-    dy[np.arange(batch), labels] -= 1
+    found = model(tx)
+    logits, *aux = found if isinstance(found, tuple) else (found,)
+    weights = {"logits": 1.0} | (graph.aux_outputs if aux else {})
+    scores = dict(zip(weights, [logits, *aux], strict=True))
+    losses = [w * F.cross_entropy(scores[name], torch.from_numpy(labels)) for name, w in weights.items()]
+    sum(losses).backward()
+    dys = {name: w * _slope(scores[name].detach(), labels) for name, w in weights.items()}
     net = nv.Network(graph, device)
     net.load_state_dict(state)
     errors = {"logits": relative_error(net.forward(x, model.training), logits.detach().numpy())}
-    errors["input"] = relative_error(net.backward(dy / batch).transpose(0, 3, 1, 2), tx.grad.numpy())
-    theirs = {name: p.grad.numpy() for name, p in model.named_parameters()}
+    errors |= {name: relative_error(net.activation(name), scores[name].detach().numpy()) for name in list(weights)[1:]}
+    dx = net.backward(dys.pop("logits"), dys)
+    errors["input"] = relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy())
+    theirs = {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}
     ours, rounding = to_torch(graph, net.gradients()), 1e-3 * max(np.abs(g).max() for g in theirs.values())
     return errors | {name: relative_error(ours[name], gradient, rounding) for name, gradient in theirs.items()}
+
+
+def _slope(scores, labels: np.ndarray) -> np.ndarray:
+    """Gradient of the mean cross-entropy."""
+    gradient = torch.softmax(scores, 1).numpy()
+    gradient[np.arange(len(labels)), labels] -= 1
+    return gradient / len(labels)
 
 
 def shake_batch_norms(model, seed: int = 0) -> None:
