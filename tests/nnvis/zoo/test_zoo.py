@@ -49,6 +49,8 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("mnasnet1_0", {}, 4_383_312),
         ("mnasnet1_3", {}, 6_282_256),
         ("mnasnet_a1", {}, 3_887_038),
+        ("darts_v2", {}, 4_718_752),
+        ("darts_v2", {"num_classes": 10, "input_shape": (32, 32, 3)}, 3_349_342),
         ("googlenet", {}, 6_624_904),
         ("googlenet", {"aux": True}, 13_004_888),
         ("vgg11", {}, 132_863_336),
