@@ -46,7 +46,7 @@ def fold_batch_norm(net: Network) -> Network:
 
 def _foldable(graph: Graph) -> dict[str, str]:
     """Batch norms that can go, each with the layer that takes it in."""
-    ordered = graph.order()
+    ordered = graph.order(aux=False)
     readers = Counter(name for node in ordered for name in node.inputs)
     found = {}
     for node in ordered:
@@ -60,7 +60,7 @@ def _foldable(graph: Graph) -> dict[str, str]:
 
 def _without(graph: Graph, folds: dict[str, str]) -> Graph:
     made = Graph(graph.input_shape, graph.init, graph.name)
-    for node in graph.order():
+    for node in graph.order(aux=False):
         if node.name in folds:
             continue
         layer = node.layer

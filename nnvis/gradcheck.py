@@ -1,9 +1,9 @@
 """Gradient check of a network: hand-written backward passes against finite differences, fast against textbook.
 
-The quantity that is differentiated is a random weighted sum of the outputs. The central difference
-``(L(w + h) - L(w - h)) / 2h`` in float64 has an error of order ``h**2``. At a kink (ReLU at 0, two equal values under a
-max) there is no derivative to compare with: there the differences to the left and to the right disagree however small
-``h`` is, and another place is drawn.
+The quantity that is differentiated is a random weighted sum of the outputs, auxiliary ones included. The central
+difference ``(L(w + h) - L(w - h)) / 2h`` in float64 has an error of order ``h**2``. At a kink (ReLU at 0, two equal
+values under a max) there is no derivative to compare with: there the differences to the left and to the right
+disagree however small ``h`` is, and another place is drawn.
 """
 
 from __future__ import annotations
@@ -127,7 +127,8 @@ class _Probe:
         # float32 values, so that the fast network starts from exactly the same ones.
         self.net.load_state_dict({k: v.astype(np.float32) for k, v in self.net.state_dict().items()})
         self.x = self.random.normal(size=(batch, *graph.input_shape)).astype(np.float32)
-        self.dy = self.random.normal(size=(batch, *self.net.output_shape)).astype(np.float32)
+        shape = (batch, *self.net.output_shape)
+        self.dys = {name: self.random.normal(size=shape).astype(np.float32) for name in graph.outputs()}
         self.plan = self._start(self.net)
         self.arrays: dict[str, np.ndarray] = {**self.net.parameters.values, INPUT: self.plan.input}
         self.gradients = self._backward(self.net, self.plan)
@@ -146,7 +147,8 @@ class _Probe:
 
     def _backward(self, net: Network, plan: Plan) -> dict[str, np.ndarray]:
         plan.run_forward()
-        plan.output_gradient[...] = self.dy
+        for name, gradient in plan.output_gradients.items():
+            gradient[...] = self.dys[name]
         plan.run_backward()
         found = {name: value.astype(np.float64) for name, value in net.parameters.gradients.items()}
         # Without a way from the input to the output there is no gradient of it.
@@ -161,7 +163,8 @@ class _Probe:
 
     def value(self) -> float:
         """The scalar that is differentiated."""
-        return float((self.plan.run_forward() * self.dy).sum(dtype=np.float64))
+        self.plan.run_forward()
+        return sum(float((y * self.dys[name]).sum(dtype=np.float64)) for name, y in self.plan.outputs.items())
 
     def check(self, name: str, samples: int, other: np.ndarray | None) -> GradcheckRow:
         """Compare some values of one array."""

@@ -7,13 +7,14 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from nnvis.errors import ConfigError, GraphError, NnvisError, ShapeError, UnknownNameError
 from nnvis.init import Initializer, initializer
 from nnvis.layers.base import Buffer, Layer, Parameter, Shape, describe
+from nnvis.summary import SummaryRow, summary
 
 FORMAT = "nnvis-graph"
 VERSION = 1
@@ -49,7 +50,7 @@ class Fault:
 
 
 class Graph:
-    """A directed acyclic graph of layers with one input and one output.
+    """A directed acyclic graph of layers with one input and one output, and perhaps auxiliary ones for training.
 
     Parameters
     ----------
@@ -74,6 +75,8 @@ class Graph:
         self.name = name
         self.nodes: dict[str, Node] = {}
         self._output: str | None = None
+        #: Weight of the loss at each auxiliary output, by node; see :meth:`add_aux_output`.
+        self.aux_outputs: dict[str, float] = {}
         self._shapes: dict[str, Shape] = {INPUT: self.input_shape}
 
     # --- building -----------------------------------------------------------------------------------------
@@ -99,6 +102,28 @@ class Graph:
         if name not in self.nodes:
             raise GraphError(f"The output {name!r} is not a node of this graph{_similar(name, self.nodes)}.")
         self._output = name
+
+    def add_aux_output(self, node: Node | str, weight: float) -> None:
+        """Train on this node's output too: deep supervision, which gives early layers a gradient of their own.
+
+        Training adds `weight` times the loss at the node. Inference leaves out what leads to no other output.
+
+        Parameters
+        ----------
+        node : Node or str
+            Its output has the shape of the network's.
+        weight : float
+
+        Notes
+        -----
+        Lee et al., "Deeply-Supervised Nets", 2015; Szegedy et al., "Going Deeper with Convolutions", 2015, section 5.
+        """
+        name = _name_of(node)
+        if not isinstance(weight, int | float) or not 0 < weight < math.inf:
+            raise ConfigError(f"The weight of an auxiliary output must be a number above 0, not {weight!r}.")
+        if name not in self.nodes:
+            raise GraphError(f"The auxiliary output {name!r} is not a node of this graph{_similar(name, self.nodes)}.")
+        self.aux_outputs[name] = float(weight)
 
     def add(self, layer: Layer, inputs: Node | str | Iterable[Node | str], name: str | None = None) -> Node:
         """Add a layer that reads `inputs` and return its node.
@@ -154,11 +179,22 @@ class Graph:
             raise UnknownNameError(f"There is no node {name!r} in {self.name}{_similar(name, self.nodes)}.")
         return self.nodes[name]
 
-    def order(self) -> list[Node]:
-        """The nodes that lead to the output, each after its inputs; GraphError on a cycle or a missing node."""
+    def outputs(self, aux: bool = True) -> list[str]:
+        """Names of the output and (with `aux`) of the auxiliary ones; GraphError if one is missing."""
+        names = [self.output.name, *(self.aux_outputs if aux else ())]
+        for name in names:
+            if name not in self.nodes:
+                raise GraphError(f"The auxiliary output {name!r} is not a node of this graph.")
+        return names
+
+    def order(self, aux: bool = True) -> list[Node]:
+        """The nodes that lead to the output, each after its inputs; GraphError on a cycle or a missing node.
+
+        With `aux`, as in training, those that lead to auxiliary outputs too.
+        """
         ordered: list[Node] = []
         state: dict[str, str] = {INPUT: "done"}
-        stack = [(self.output.name, "")]
+        stack = [(name, "") for name in reversed(self.outputs(aux))]
         while stack:
             name, reader = stack[-1]
             if state.get(name) == "done":
@@ -185,7 +221,22 @@ class Graph:
         shapes = {INPUT: self.input_shape}
         for node in self.order():
             shapes[node.name] = self._infer(node, shapes)
+        for fault in self._aux_faults(shapes):
+            raise ShapeError(fault.message, fault.node)
         return shapes
+
+    def _aux_faults(self, shapes: Mapping[str, Shape | None]) -> list[Fault]:
+        """Auxiliary outputs whose shape is not that of the output."""
+        expected = shapes[self.output.name]
+        return [
+            Fault(name, f"Auxiliary output {name!r} has shape {describe(found)}, but the output {describe(expected)}.")
+            for name in self.aux_outputs
+            if (found := shapes[name]) is not None and expected is not None and found != expected
+        ]
+
+    def shape_of(self, node: Node | str) -> Shape:
+        """Output shape of a node, or of the input, while the graph is being built."""
+        return self._shapes[_name_of(node)]
 
     def validate(self) -> None:
         """Raise GraphError or ShapeError, naming the faulty node, unless the graph can work."""
@@ -210,7 +261,7 @@ class Graph:
                 shapes[node.name] = self._infer(node, shapes)  # type: ignore[arg-type]
             except GraphError as error:
                 found.append(Fault(node.name, str(error)))
-        return found
+        return found + self._aux_faults(shapes)
 
     def _infer(self, node: Node, shapes: dict[str, Shape]) -> Shape:
         layer = node.layer
@@ -262,24 +313,7 @@ class Graph:
 
     def summary(self) -> list[SummaryRow]:
         """One row for each node, in execution order."""
-        shapes = self.shapes()
-        rows = []
-        for node in self.order():
-            inputs = [shapes[i] for i in node.inputs]
-            parameters = sum(p.size for p in node.layer.parameters(*inputs).values())
-            memory = 0 if node.layer.is_view else 4 * math.prod(shapes[node.name])
-            rows.append(
-                SummaryRow(
-                    node.name,
-                    node.layer.kind,
-                    node.inputs,
-                    shapes[node.name],
-                    parameters,
-                    node.layer.multiply_adds(*inputs),
-                    memory,
-                )
-            )
-        return rows
+        return summary(self)
 
     # --- as data ------------------------------------------------------------------------------------------
 
@@ -296,6 +330,7 @@ class Graph:
                 for n in self
             ],
             "output": self.output.name if self.nodes else None,
+            **({"aux_outputs": self.aux_outputs} if self.aux_outputs else {}),
         }
 
     def to_json(self) -> str:
@@ -348,43 +383,21 @@ class Graph:
                 raise GraphError(f"Node {entry['name']!r}: {error}", entry["name"]) from None
             graph.nodes[entry["name"]] = Node(entry["name"], layer, tuple(entry["inputs"]))
         graph._output = data.get("output")
+        for name, weight in data.get("aux_outputs", {}).items():
+            graph.add_aux_output(name, weight)
         graph._shapes = _known_shapes(graph)
         return graph
 
     def fingerprint(self) -> str:
         """A short hash of the nodes and the input shape: two graphs with one fingerprint share checkpoints."""
         data = self.to_dict()
-        essence = json.dumps([data["input_shape"], data["nodes"], data["output"]], sort_keys=True)
+        parts = [data[key] for key in ("input_shape", "nodes", "output", "aux_outputs") if key in data]
+        essence = json.dumps(parts, sort_keys=True)
         return hashlib.sha256(essence.encode()).hexdigest()[:16]
 
     def copy(self) -> Graph:
         """An independent copy."""
         return copy.deepcopy(self)
-
-
-@dataclass(frozen=True)
-class SummaryRow:
-    """One node in numbers.
-
-    Attributes
-    ----------
-    name, kind : str
-    inputs : tuple of str
-    shape : tuple of int
-        Of one output example.
-    parameters, multiply_adds : int
-        The latter for one example, forward.
-    activation_bytes : int
-        Memory of one output example in float32.
-    """
-
-    name: str
-    kind: str
-    inputs: tuple[str, ...]
-    shape: Shape
-    parameters: int
-    multiply_adds: int
-    activation_bytes: int
 
 
 def Sequential(  # noqa: N802 - reads as in PyTorch and Keras

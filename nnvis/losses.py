@@ -10,12 +10,15 @@ import dataclasses
 import difflib
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from nnvis.device import Device
 from nnvis.errors import ConfigError, DataError, ShapeError, UnknownNameError
+
+if TYPE_CHECKING:
+    from nnvis.plan import Plan
 
 LOSSES: dict[str, type[Loss]] = {}
 
@@ -90,6 +93,32 @@ class BoundLoss:
         if self.gradient is not None:
             self.loss.backward(self._kernels, self, checked)
         return float(self.losses.sum(dtype=np.float64)) / self.losses.size
+
+
+class PlanLoss:
+    """A loss bound to all outputs of a plan: that at the network's own plus weighted ones at auxiliary outputs.
+
+    Attributes
+    ----------
+    plan : Plan
+    """
+
+    def __init__(self, loss: Loss, plan: Plan):
+        self.plan = plan
+        gradients = plan.output_gradients
+        self._parts = [
+            (weight, loss.bind(plan.device, plan.outputs[name], gradients[name]))
+            for name, weight in plan.weights.items()
+        ]
+
+    def __call__(self, targets: Any) -> float:
+        """The sum, for these targets (N,) or (N, ...); writes the output gradients."""
+        total = 0.0
+        for weight, bound in self._parts:
+            total += weight * bound(targets)
+            if weight != 1 and bound.gradient is not None:
+                bound.gradient *= weight
+        return total
 
 
 @dataclass(frozen=True)

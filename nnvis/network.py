@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class _Pass:
     plan: Plan
     step: int
     version: int
-    dy: np.ndarray | None = None
+    dys: dict[str, np.ndarray] | None = None
 
 
 class Network:
@@ -100,13 +100,15 @@ class Network:
         plan = self.start_pass(x, Mode(training, backward=training, input_gradient=training))
         return plan.run_forward().copy()
 
-    def backward(self, dy: np.ndarray) -> np.ndarray:
+    def backward(self, dy: np.ndarray, aux: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Propagate a gradient through the pass that :meth:`forward` ran last.
 
         Parameters
         ----------
         dy : ndarray, (N, *output_shape)
             Gradient of the loss with respect to the output.
+        aux : dict of str to ndarray, optional
+            Gradients with respect to auxiliary outputs, by node; zero where not given.
 
         Returns
         -------
@@ -120,7 +122,7 @@ class Network:
         if dy.shape != self._require_last().plan.output.shape:
             expected = self._require_last().plan.output.shape
             raise ShapeError(f"backward() expects a gradient of the output's shape {expected}, not {dy.shape}.")
-        self.finish_pass(dy)
+        self.finish_pass({self.graph.output.name: dy, **(aux or {})})
         return self._require_last().plan.gradients[INPUT].copy()
 
     def start_pass(self, x: np.ndarray, mode: Mode) -> Plan:
@@ -138,15 +140,19 @@ class Network:
         self.training_passes += mode.training
         return plan
 
-    def finish_pass(self, dy: np.ndarray | None = None, after: Callable[[str], None] | None = None) -> None:
-        """Run the latest plan backward from `dy`, or from what the loss wrote into its output gradient.
+    def finish_pass(
+        self, dys: Mapping[str, np.ndarray] | None = None, after: Callable[[str], None] | None = None
+    ) -> None:
+        """Run the latest plan backward from `dys`, by output, or from what the loss wrote into the output gradients.
 
         `after` is called with the name of each node that has just computed.
         """
         last = self._require_last()
-        if dy is not None:
-            last.plan.output_gradient[...] = dy
-        last.dy = last.plan.output_gradient.copy()
+        gradients = last.plan.output_gradients
+        if dys is not None:
+            for name, gradient in gradients.items():
+                gradient[...] = dys.get(name, 0.0)
+        last.dys = {name: gradient.copy() for name, gradient in gradients.items()}
         last.plan.run_backward(after)
 
     def plan(self, batch: int, mode: Mode, watched: frozenset[str] | None = None) -> Plan:
@@ -207,7 +213,7 @@ class Network:
         if name != INPUT:
             self._ensure_kept(self.graph[name].name)
         last = self._require_last()
-        if last.dy is None:
+        if last.dys is None:
             raise NnvisError("The latest pass ran forward only; call backward() before asking for gradients.")
         if name not in last.plan.gradients:
             raise NnvisError(f"No gradient flows through {name!r}: nothing before it has parameters.")
@@ -215,6 +221,8 @@ class Network:
 
     def _ensure_kept(self, name: str) -> None:
         last = self._require_last()
+        if name not in last.plan.flows:
+            raise NnvisError(f"{name!r} took no part in the latest pass: it leads to no output that inference has.")
         if name not in last.plan.watched:
             self._replay(last.plan.mode, last.plan.watched | {name})
 
@@ -232,8 +240,8 @@ class Network:
         plan.set_keys(lambda name: self._key(name, last.step), replay=True)
         plan.run_forward()
         self._last = _Pass(plan, last.step, last.version)
-        if last.dy is not None:
-            self.finish_pass(last.dy)
+        if last.dys is not None:
+            self.finish_pass(last.dys)
 
     def first_non_finite(self) -> str | None:
         """Name of the first node, in execution order, whose output in the latest pass holds NaN or infinity."""

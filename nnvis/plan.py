@@ -77,7 +77,9 @@ class Plan:
     def __init__(self, graph: Graph, batch: int, mode: Mode, device: Device, watched: frozenset[str] = frozenset()):
         self.batch, self.mode, self.device, self.watched = batch, mode, device, watched
         self.shapes = graph.shapes()
-        self.nodes = graph.order()
+        self.nodes = graph.order(aux=mode.training)
+        #: Weight of the loss at each output: 1 for the network's own, which comes first.
+        self.weights = {graph.output.name: 1.0} | (graph.aux_outputs if mode.training else {})
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()
@@ -118,7 +120,8 @@ class Plan:
                 reads[self._owner[node.name]].add(self._back(node))
             if node.name in self.watched:
                 reads[self._owner[node.name]].add(FOREVER)
-        reads[self._owner[self.nodes[-1].name]].add(len(self.nodes))
+        for name in self.weights:
+            reads[self._owner[name]].add(len(self.nodes))
         reads[INPUT].add(FOREVER)  # a pass can be replayed to look at it
         return reads
 
@@ -161,8 +164,8 @@ class Plan:
         needed = self._needs_gradient()
         # Nodes whose gradient, still to be read, lies in a storage. Adding up in place must not disturb them.
         self._sharers: dict[Storage, set[str]] = defaultdict(set)
-        last = self.nodes[-1]
-        self._assign_gradient(last.name, self._new(self._nbytes(last.name), len(self.nodes)), len(self.nodes))
+        for name in self.weights:
+            self._assign_gradient(name, self._new(self._nbytes(name), len(self.nodes)), len(self.nodes))
         for node in reversed(self.nodes):
             if node.name in needed:
                 self._backward.append(self._plan_node_backward(node, needed))
@@ -233,7 +236,11 @@ class Plan:
         self._arena = arena
         self.flows = {node.name: self._make_flow(node, parameters, buffers) for node in self.nodes}
         self.input = self._array(self._values[INPUT], INPUT)
-        self.output = self.flows[self.nodes[-1].name].y
+        #: Every output by name, the network's own first.
+        self.outputs = {name: self.flows[name].y for name in self.weights}
+        self.output = next(iter(self.outputs.values()))
+        owned = {f"{n.name}.{key}" for n in self.nodes for key in self.flows[n.name].grads}
+        self._idle = [gradient for name, gradient in parameters.gradients.items() if name not in owned]
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
         self._forward_calls = [
             (node.name, [] if node.layer.is_view else [self._call(node.layer.forward, self.flows[node.name])])
@@ -291,9 +298,14 @@ class Plan:
         return lambda: kernels.add_forward(first, second, target)
 
     @property
+    def output_gradients(self) -> dict[str, np.ndarray]:
+        """Where the loss writes its gradient with respect to each output before the backward pass."""
+        return {name: self.flows[name].dy for name in self.weights}
+
+    @property
     def output_gradient(self) -> np.ndarray:
-        """Where the loss writes its gradient before the backward pass."""
-        return self.flows[self.nodes[-1].name].dy
+        """The gradient with respect to the network's own output."""
+        return next(iter(self.output_gradients.values()))
 
     # --- running ------------------------------------------------------------------------------------------
 
@@ -316,7 +328,9 @@ class Plan:
         return self.output
 
     def run_backward(self, after: Callable[[str], None] | None = None) -> None:
-        """Run all nodes backward on what lies in :attr:`output_gradient`; `after` as in :meth:`run_forward`."""
+        """Run all nodes backward on what lies in :attr:`output_gradients`; `after` as in :meth:`run_forward`."""
+        for gradient in self._idle:
+            gradient.fill(0)
         _run(self._backward_calls, after)
 
 

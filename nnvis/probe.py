@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnvis.errors import DataError, ShapeError
-from nnvis.losses import Loss
+from nnvis.losses import Loss, PlanLoss
 from nnvis.network import Network
 from nnvis.plan import Mode, Plan
 
@@ -129,7 +129,7 @@ class Probe:
         """Run backward; False if the loss does not fit the network or the targets."""
         try:
             self.loss.check_output(self.net.output_shape)
-            self.loss.bind(self.net.device, plan.output, plan.output_gradient)(targets)
+            PlanLoss(self.loss, plan)(targets)
         except (ShapeError, DataError):
             return False
         plan.run_backward()
@@ -137,7 +137,7 @@ class Probe:
 
     def features(self, x: np.ndarray, nodes: Iterable[str]) -> dict[str, np.ndarray]:
         """Outputs of some nodes for a batch, in inference mode: what a user of the network would get."""
-        known = {node.name for node in self.net.graph.order()}
+        known = {node.name for node in self.net.graph.order(aux=False)}
         wanted = frozenset(nodes) & known
         plan = self.net.plan(len(x), Mode(), wanted)
         np.copyto(plan.input, x, casting="unsafe")

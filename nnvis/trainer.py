@@ -11,7 +11,7 @@ import numpy as np
 from nnvis.device import Progress
 from nnvis.errors import ConfigError, DivergedError
 from nnvis.graph import INPUT
-from nnvis.losses import BoundLoss, Loss, describe_loss
+from nnvis.losses import Loss, PlanLoss, describe_loss
 from nnvis.losses import loss as find_loss
 from nnvis.metrics import count_correct
 from nnvis.network import Network
@@ -96,7 +96,7 @@ class Trainer:
         self.last: StepResult | None = None
         #: Called after each node of a step, if set; see :mod:`nnvis.observe`.
         self.observer: Observer | None = None
-        self._bound: dict[int, tuple[Plan, BoundLoss]] = {}
+        self._bound: dict[int, PlanLoss] = {}
 
     def step(self, x: np.ndarray, labels: np.ndarray, lr: float | None = None) -> float:
         """Learn from one batch.
@@ -112,7 +112,7 @@ class Trainer:
         Returns
         -------
         float
-            Mean loss of the batch before the update.
+            Mean loss of the batch before the update, with those at auxiliary outputs by their weight.
 
         Raises
         ------
@@ -154,12 +154,11 @@ class Trainer:
         updater.adopt(self.updater)
         self.optimizer, self.updater = optimizer, updater
 
-    def _loss_of(self, plan: Plan) -> BoundLoss:
+    def _loss_of(self, plan: Plan) -> PlanLoss:
         """The loss bound to this plan's arrays; made anew when the network has moved them."""
-        known, bound = self._bound.get(plan.batch, (None, None))
-        if known is not plan or bound is None:
-            bound = self.loss.bind(self.net.device, plan.output, plan.output_gradient)
-            self._bound[plan.batch] = plan, bound
+        bound = self._bound.get(plan.batch)
+        if bound is None or bound.plan is not plan:
+            self._bound[plan.batch] = bound = PlanLoss(self.loss, plan)
         return bound
 
     def _clip(self) -> tuple[float | None, float]:

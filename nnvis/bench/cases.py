@@ -221,7 +221,8 @@ def _training_step(net: str, batch: int) -> Case:
     def make() -> tuple[Work, dict[str, Work]]:
         import nnvis as nv
 
-        network = nv.Network(nv.zoo.build(net))
+        shape = {"num_classes": 10, "input_shape": (32, 32, 3)} if net == "vgg11" else {}
+        network = nv.Network(nv.zoo.build(net, **shape))
         trainer = nv.Trainer(network, optimizer=nv.SGD(lr=0.01, momentum=0.9))
         x, labels = _random(batch, *network.input_shape), np.arange(batch) % 10
         return lambda: trainer.step(x, labels), dict(_torch_steps(net, x, labels))

@@ -10,7 +10,8 @@ attention, both maps       (in, out)               (out, in)
 filters of E experts       (E, KH, KW, ...)        (E, all in a row), as timm
 =========================  ======================  =======================
 
-PyTorch calls an attention's ``out_proj_weight`` and ``out_proj_bias`` ``out_proj.weight`` and ``out_proj.bias``.
+PyTorch calls an attention's ``out_proj_weight`` and ``out_proj_bias`` ``out_proj.weight`` and ``out_proj.bias``, and
+torchvision's class token and position embedding are arrays under the node's own name, without ``.weight``.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from functools import partial
 import numpy as np
 
 from nnvis.graph import INPUT, Graph
-from nnvis.layers import CondConv2d, Conv2d, Flatten, Linear, MultiHeadAttention
+from nnvis.layers import ClassToken, CondConv2d, Conv2d, Flatten, Linear, MultiHeadAttention, PositionEmbedding
 from nnvis.layers.base import Shape
 
 
@@ -67,8 +68,13 @@ def _weights(graph: Graph) -> dict:
 
 def _names(graph: Graph) -> dict[str, str]:
     """PyTorch's names of the parameters that have another one there."""
-    nodes = [node.name for node in graph.order() if isinstance(node.layer, MultiHeadAttention)]
-    return {f"{name}.out_proj_{kind}": f"{name}.out_proj.{kind}" for name in nodes for kind in ("weight", "bias")}
+    names: dict[str, str] = {}
+    for node in graph.order():
+        if isinstance(node.layer, MultiHeadAttention):
+            names |= {f"{node.name}.out_proj_{kind}": f"{node.name}.out_proj.{kind}" for kind in ("weight", "bias")}
+        elif isinstance(node.layer, ClassToken | PositionEmbedding):
+            names[f"{node.name}.weight"] = node.name
+    return names
 
 
 def _convolution(weight: np.ndarray, to_torch: bool) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""ResNet for CIFAR. He et al., "Deep Residual Learning for Image Recognition", 2015, section 4.2 and table 6."""
+"""ResNet for CIFAR. He et al., "Deep Residual Learning for Image Recognition", 2015, section 4.2 and table 6.
+
+Squeeze-and-excitation: Hu et al., "Squeeze-and-Excitation Networks", 2018, section 3.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from nnvis.errors import ConfigError
 from nnvis.graph import Graph, Node
 from nnvis.layers import Add, AvgPool2d, BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, PadChannels, ReLU
 from nnvis.layers.base import Shape
+from nnvis.zoo.blocks import squeeze_excite
 from nnvis.zoo.registry import register
 
 
@@ -23,28 +27,30 @@ def _shortcut(g: Graph, x: Node, prefix: str, channels: int, grows: int, stride:
 
 
 def _basic_block(
-    g: Graph, x: Node, prefix: str, channels: int, grows: int, stride: int, option: str, skip: bool
+    g: Graph, x: Node, prefix: str, channels: int, grows: int, stride: int, option: str, skip: bool, se: bool
 ) -> Node:
     y = g.add(Conv2d(channels, 3, stride=stride, padding=1, bias=False), x, name=f"{prefix}.conv1")
     y = g.add(ReLU(), g.add(BatchNorm2d(), y, name=f"{prefix}.bn1"), name=f"{prefix}.relu1")
     y = g.add(Conv2d(channels, 3, padding=1, bias=False), y, name=f"{prefix}.conv2")
     y = g.add(BatchNorm2d(), y, name=f"{prefix}.bn2")
+    if se:
+        y = squeeze_excite(g, y, f"{prefix}.se", max(1, channels // 16))
     if skip:
         y = g.add(Add(), [y, _shortcut(g, x, prefix, channels, grows, stride, option)], name=f"{prefix}.add")
     return g.add(ReLU(), y, name=f"{prefix}.relu2")
 
 
-def _resnet(depth: int, num_classes: int, input_shape: Shape, option: str, width: int, skip: bool) -> Graph:
+def _resnet(depth: int, num_classes: int, input_shape: Shape, option: str, width: int, skip: bool, se: bool) -> Graph:
     if option not in ("A", "B"):
         raise ConfigError(f"The shortcut option is 'A' (zero channels) or 'B' (1x1 convolution), not {option!r}.")
-    g = Graph(input_shape, name=f"resnet{depth}" if skip else f"plain{depth}")
+    g = Graph(input_shape, name=("se_" if se else "") + f"resnet{depth}" if skip else f"plain{depth}")
     y = g.add(Conv2d(width, 3, padding=1, bias=False), g.input, name="conv1")
     y = g.add(ReLU(), g.add(BatchNorm2d(), y, name="bn1"), name="relu")
     channels = width
     for stage in range(3):
         for block in range((depth - 2) // 6):
             out, stride = width * 2**stage, 2 if stage and not block else 1
-            y = _basic_block(g, y, f"layer{stage + 1}.{block}", out, out - channels, stride, option, skip)
+            y = _basic_block(g, y, f"layer{stage + 1}.{block}", out, out - channels, stride, option, skip, se)
             channels = out
     g.output = g.add(Linear(num_classes), g.add(GlobalAvgPool2d(), y, name="avgpool"), name="fc")
     return g
@@ -63,6 +69,8 @@ _NOTES = """ResNet-{depth} for CIFAR-10: {blocks} basic residual blocks on 16, 3
         Channels of the first stage.
     skip : bool
         False leaves the shortcuts out: the paper's plain network.
+    se : bool
+        Squeeze-and-excitation in every block, to a sixteenth of the channels.
     """
 
 
@@ -73,8 +81,9 @@ def _define(depth: int) -> Callable[..., Graph]:
         option: str = "A",
         width: int = 16,
         skip: bool = True,
+        se: bool = False,
     ) -> Graph:
-        return _resnet(depth, num_classes, input_shape, option, width, skip)
+        return _resnet(depth, num_classes, input_shape, option, width, skip, se)
 
     build.__name__ = build.__qualname__ = f"resnet{depth}"
     build.__doc__ = _NOTES.format(depth=depth, blocks=(depth - 2) // 2)
@@ -84,5 +93,5 @@ def _define(depth: int) -> Callable[..., Graph]:
     )(build)  # fmt: skip
 
 
-for _depth in (20, 32, 44, 56):
+for _depth in (20, 32, 44, 56, 110, 1202):
     _define(_depth)

@@ -75,7 +75,7 @@ def test_gradients_through_a_tangled_graph_agree_with_finite_differences(batch):
 
 
 def test_memory_is_reused_within_a_pass():
-    graph = nv.zoo.vgg11()
+    graph = nv.zoo.vgg11(10, (32, 32, 3))
     net = nv.Network(graph)
     lean = net.plan(8, Mode(training=True, backward=True)).nbytes
     kept = net.plan(8, Mode(training=True, backward=True), frozenset(n.name for n in graph)).nbytes

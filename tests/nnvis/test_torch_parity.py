@@ -8,10 +8,15 @@ import pytest
 import nnvis as nv
 from nnvis.io.torch_layout import from_torch, to_torch
 from tests.nnvis.random_dag import random_dag
-
-torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
-
-TOLERANCE = 1e-3
+from tests.nnvis.torch_twin import (
+    TOLERANCE,
+    as_torch,
+    assert_gradients_agree,
+    images,
+    numpy_state,
+    relative_error,
+    torch,
+)
 
 
 def twin(name: str):
@@ -28,32 +33,8 @@ def twin(name: str):
 
 def graph(name: str) -> nv.Graph:
     net, _, option = name.partition(" option ")
-    return nv.zoo.build(net, **({"option": option} if option else {}))
-
-
-def relative_error(actual, expected, scale: float = 1e-6) -> float:
-    """Largest difference as a share of the largest expected value, or of `scale` where that is larger."""
-    return float(np.abs(actual - expected).max() / max(np.abs(expected).max(), scale))
-
-
-def assert_gradients_agree(ours: dict, theirs: dict) -> None:
-    # A bias in front of batch normalisation has a gradient of zero, which both sides miss by a rounding error.
-    rounding = 1e-3 * max(np.abs(g).max() for g in theirs.values())
-    for name, gradient in theirs.items():
-        assert relative_error(ours[name], gradient, rounding) < TOLERANCE, name
-
-
-def numpy_state(module) -> dict[str, np.ndarray]:
-    return {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}
-
-
-def images(graph: nv.Graph, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    return random.normal(size=(count, *graph.input_shape)).astype(np.float32), random.integers(0, 10, count)
-
-
-def as_torch(x: np.ndarray):
-    return torch.from_numpy(np.ascontiguousarray(x.transpose(0, 3, 1, 2)))
+    shape = {"num_classes": 10, "input_shape": (32, 32, 3)} if net == "vgg11" else {}
+    return nv.zoo.build(net, **shape, **({"option": option} if option else {}))
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

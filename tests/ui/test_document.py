@@ -14,6 +14,8 @@ from nnvis.errors import GraphError
 from nnvis.graph import INPUT
 from ui.document import edits
 from ui.document.analysis import analyse, working_graph
+from ui.document.files import state_from_dict, state_to_dict
+from ui.document.script import python_script
 from ui.document.state import DocumentState, from_graph
 from ui.history import MOST_STEPS, Document
 
@@ -169,6 +171,18 @@ def test_a_zoo_network_goes_through_the_document_unchanged(name):
     assert analyse(state).works
     assert analyse(state).total_parameters == graph.num_parameters()
     assert working_graph(state).to_json() == graph.to_json()
+
+
+def test_auxiliary_outputs_follow_their_nodes():
+    graph = nv.zoo.build("googlenet", aux=True, num_classes=10, input_shape=(32, 32, 3))
+    state = from_graph(graph)
+    assert analyse(state).works
+    assert working_graph(state).to_json() == graph.to_json()
+    assert state_from_dict(state_to_dict(state)).aux_outputs == graph.aux_outputs
+    renamed = edits.rename(state, "aux1.fc2", "first")
+    assert renamed.aux_outputs == {"first": 0.3, "aux2.fc2": 0.3}
+    assert working_graph(edits.delete(renamed, ["first"])).aux_outputs == {"aux2.fc2": 0.3}
+    assert "g.add_aux_output(first, 0.3)" in python_script(renamed)
 
 
 def test_changes_with_one_key_become_one_undo_step():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 from nnvis.errors import GraphError
 from nnvis.graph import INPUT
@@ -103,7 +104,9 @@ def delete(state: DocumentState, names: Iterable[str], heal: bool = False) -> Do
         for name, node in state.nodes.items() if name not in gone
     }  # fmt: skip
     output = None if state.output in gone else state.output
-    return _with_blocks(state.with_nodes(nodes, output=output), {n: b.members - gone for n, b in state.blocks.items()})
+    aux = {name: weight for name, weight in state.aux_outputs.items() if name not in gone}
+    state = state.with_nodes(nodes, output=output, aux_outputs=MappingProxyType(aux))
+    return _with_blocks(state, {n: b.members - gone for n, b in state.blocks.items()})
 
 
 def _with_blocks(state: DocumentState, members: Mapping[str, frozenset[str]]) -> DocumentState:
@@ -139,7 +142,8 @@ def rename(state: DocumentState, old: str, new: str) -> DocumentState:
         for n, s in state.nodes.items()
     }
     blocks = {n: replace(b, members=frozenset(map(called, b.members))) for n, b in state.blocks.items()}
-    return state.with_nodes(nodes, output=called(state.output), blocks=type(state.blocks)(blocks))
+    aux = MappingProxyType({called(n): weight for n, weight in state.aux_outputs.items()})
+    return state.with_nodes(nodes, output=called(state.output), aux_outputs=aux, blocks=type(state.blocks)(blocks))
 
 
 def insert_on_wire(state: DocumentState, wire: Wire, layer: Layer, position: Point) -> tuple[DocumentState, str]:

@@ -240,6 +240,7 @@ def state_to_dict(state: DocumentState) -> dict[str, Any]:
         "nodes": [node_to_dict(name, node) for name, node in state.nodes.items()],
         "blocks": [{"name": n, "members": sorted(b.members), "collapsed": b.collapsed}
                    for n, b in state.blocks.items()],
+        **({"aux_outputs": dict(state.aux_outputs)} if state.aux_outputs else {}),
     }  # fmt: skip
 
 
@@ -250,6 +251,7 @@ def state_from_dict(data: dict[str, Any]) -> DocumentState:
         data["name"], tuple(data["input_shape"]), None if data["init"] is None else initializer(data["init"]),
         MappingProxyType(dict(map(node_from_dict, data["nodes"]))), MappingProxyType(blocks), data["output"],
         tuple(data["input_position"]), Settings.from_config(data["settings"]),
+        MappingProxyType(dict(data.get("aux_outputs", {}))),
     )  # fmt: skip
 
 

@@ -91,6 +91,8 @@ class DocumentState:
     blocks : mapping of str to Block
     output : str or None
         The node whose output is the network's; None: the only node that nothing reads.
+    aux_outputs : mapping of str to float
+        Weight of the loss at each auxiliary output; see :meth:`nnvis.Graph.add_aux_output`.
     """
 
     name: str = "net"
@@ -101,6 +103,7 @@ class DocumentState:
     output: str | None = None
     input_position: Point = (0.0, 0.0)
     settings: Settings = field(default_factory=Settings)
+    aux_outputs: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
     def with_nodes(self, nodes: Mapping[str, NodeState], **changes: Any) -> DocumentState:
         """This state with other nodes."""
@@ -144,6 +147,7 @@ def to_graph(state: DocumentState, output: str | None = None) -> Graph:
     chosen = output or state.output
     if chosen is not None and chosen in graph.nodes:
         graph.output = chosen
+    graph.aux_outputs = {name: weight for name, weight in state.aux_outputs.items() if name in graph.nodes}
     return graph
 
 
@@ -153,6 +157,7 @@ def from_graph(graph: Graph, settings: Settings | None = None) -> DocumentState:
     return DocumentState(
         graph.name, graph.input_shape, graph.init, MappingProxyType(nodes),
         output=graph.output.name if nodes else None, settings=settings or Settings(),
+        aux_outputs=MappingProxyType(dict(graph.aux_outputs)),
     )  # fmt: skip
 
 

@@ -51,7 +51,7 @@ TEMPLATES = (
     Template("mlp", "Digits without convolution", "Two layers of fully connected units on MNIST, to compare with.",
              _from_zoo("mlp", _settings("mnist", 5, 0.05))),
     Template("vgg11", "VGG-11", "Deep stacks of 3x3 convolutions on small colour shapes.",
-             _from_zoo("vgg11", _settings("shapes", 5, 0.02))),
+             _from_zoo("vgg11", _settings("shapes", 5, 0.02), num_classes=10, input_shape=(32, 32, 3))),
     Template("resnet20", "ResNet-20", "Shortcuts let gradients through twenty layers.",
              _from_zoo("resnet20", _settings("shapes", 5, 0.05))),
     Template("empty", "Empty canvas", "Build your own, layer by layer.",

@@ -53,7 +53,8 @@ def test_zoo_lists_every_network_with_its_size(nnvis):
     listed = {entry["name"]: entry for entry in nnvis("zoo", "--json").json}
     assert list(listed) == nv.zoo.names()
     assert listed["lenet5"]["parameters"] == 61_706
-    assert all(name in nnvis("zoo").out for name in listed)
+    out = nnvis("zoo").out
+    assert all(name in out for name in listed)
 
 
 def test_datasets_lists_every_data_set(nnvis):

@@ -14,22 +14,101 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("mlp", {}, 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10),
         ("lenet5", {}, 61_706),
         ("lenet5", {"form": "1998"}, 61_706),
-        ("vgg11", {}, 9_225_610),
+        ("vgg11", {"num_classes": 10, "input_shape": (32, 32, 3)}, 9_225_610),
         ("resnet20", {}, 269_722),
         ("resnet20", {"option": "B"}, 272_474),
         ("resnet32", {}, 464_154),
         ("resnet44", {}, 658_586),
         ("resnet56", {}, 853_018),
+        ("mobilenet_v1", {}, 4_231_976),
+        ("mobilenet_v1", {"width_mult": 0.5}, 1_331_592),
+        ("mobilenet_v2", {}, 3_504_872),
+        ("mobilenet_v2", {"width_mult": 0.5}, 1_968_680),
+        ("vit_ti_16", {}, 5_717_416),
+        ("vit_s_16", {}, 22_050_664),
+        ("vit_b_16", {}, 86_567_656),
+        ("vit_b_32", {}, 88_224_232),
+        ("resnet110", {}, 1_727_962),
+        ("resnet1202", {}, 19_421_274),
+        ("resnet18", {}, 11_689_512),
+        ("resnet34", {}, 21_797_672),
+        ("resnet50", {}, 25_557_032),
+        ("resnet101", {}, 44_549_160),
+        ("resnet152", {}, 60_192_808),
+        ("se_resnet50", {}, 28_088_024),
+        ("alexnet", {}, 61_100_840),
+        ("alexnet", {"form": "2012"}, 60_965_224),
+        ("nin", {}, 7_595_176),
+        ("nin", {"num_classes": 10, "input_shape": (32, 32, 3)}, 966_986),
+        ("shufflenet_v2_x0_5", {}, 1_366_792),
+        ("shufflenet_v2_x1_0", {}, 2_278_604),
+        ("shufflenet_v2_x1_5", {}, 3_503_624),
+        ("shufflenet_v2_x2_0", {}, 7_393_996),
+        ("mnasnet0_5", {}, 2_218_512),
+        ("mnasnet0_75", {}, 3_170_208),
+        ("mnasnet1_0", {}, 4_383_312),
+        ("mnasnet1_3", {}, 6_282_256),
+        ("mnasnet_a1", {}, 3_887_038),
+        ("darts_v2", {}, 4_718_752),
+        ("darts_v2", {"num_classes": 10, "input_shape": (32, 32, 3)}, 3_349_342),
+        ("googlenet", {}, 6_624_904),
+        ("googlenet", {"aux": True}, 13_004_888),
+        ("vgg11", {}, 132_863_336),
+        ("vgg13", {}, 133_047_848),
+        ("vgg16", {}, 138_357_544),
+        ("vgg19", {}, 143_667_240),
+        ("vgg11_bn", {}, 132_868_840),
+        ("vgg13_bn", {}, 133_053_736),
+        ("vgg16_bn", {}, 138_365_992),
+        ("vgg19_bn", {}, 143_678_248),
     ],
 )
 def test_parameter_counts_are_the_published_ones(name, options, parameters):
     assert nv.zoo.build(name, **options).num_parameters() == parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [
+        ("mobilenet_v1", 569),
+        ("mobilenet_v2", 301),
+        ("resnet18", 1814),
+        ("resnet50", 4089),
+        ("vgg16", 15_470),
+        ("googlenet", 1498),
+        ("shufflenet_v2_x1_0", 146),
+        ("mnasnet1_0", 315),
+        ("mnasnet_a1", 312),
+        ("alexnet", 714),
+    ],
+)
+def test_multiply_adds_are_the_published_ones(name, millions):
+    assert nv.zoo.build(name).multiply_adds() == pytest.approx(1e6 * millions, rel=0.02)
+
+
+#: What makes a network small enough for a test, where it has the option.
+NARROW = {
+    "width_mult": 0.125, "width": 4, "num_layers": 2, "num_heads": 2, "hidden_dim": 16, "mlp_dim": 32,
+}  # fmt: skip
+
+
+def small(name: str) -> nv.Graph:
+    """The network in its 32x32 form, or in a smaller one of its own, and narrow."""
+    options = nv.zoo.entry(name).options
+    shape = (32, 32, 3) if options["input_shape"][0] > 32 else options["input_shape"]
+    narrow = {key: value for key, value in NARROW.items() if key in options}
+    return nv.zoo.build(name, num_classes=10, input_shape=shape, **narrow)
+
+
 @pytest.mark.parametrize("name", nv.zoo.names())
-def test_every_network_runs_and_survives_json(name):
+def test_every_network_survives_json(name):
     graph = nv.zoo.build(name)
     assert nv.Graph.from_json(graph.to_json()).to_json() == graph.to_json()
+
+
+@pytest.mark.parametrize("name", nv.zoo.names())
+def test_every_network_runs(name):
+    graph = small(name)
     scores = nv.Network(graph).forward(np.zeros((2, *graph.input_shape)))
     assert scores.shape == (2, 10)
     assert np.isfinite(scores).all()

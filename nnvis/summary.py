@@ -1,0 +1,56 @@
+"""A graph in numbers, node by node."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nnvis.layers.base import Shape
+
+if TYPE_CHECKING:
+    from nnvis.graph import Graph, Node
+
+
+@dataclass(frozen=True)
+class SummaryRow:
+    """One node in numbers.
+
+    Attributes
+    ----------
+    name, kind : str
+    inputs : tuple of str
+    shape : tuple of int
+        Of one output example.
+    parameters, multiply_adds : int
+        The latter for one example, forward.
+    activation_bytes : int
+        Memory of one output example in float32.
+    """
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    shape: Shape
+    parameters: int
+    multiply_adds: int
+    activation_bytes: int
+
+
+def summary(graph: Graph) -> list[SummaryRow]:
+    """One row for each node, in execution order."""
+    shapes = graph.shapes()
+    return [_row(node, shapes) for node in graph.order()]
+
+
+def _row(node: Node, shapes: dict[str, Shape]) -> SummaryRow:
+    inputs = [shapes[i] for i in node.inputs]
+    return SummaryRow(
+        node.name,
+        node.layer.kind,
+        node.inputs,
+        shapes[node.name],
+        sum(p.size for p in node.layer.parameters(*inputs).values()),
+        node.layer.multiply_adds(*inputs),
+        0 if node.layer.is_view else 4 * math.prod(shapes[node.name]),
+    )

@@ -1,0 +1,62 @@
+"""VGG beside the same network written in PyTorch."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import pytest
+
+import nnvis as nv
+from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
+
+nn = torch.nn
+
+
+def vgg(stages: tuple[int, ...], batch_norm: bool, small: bool) -> nn.Module:
+    """Width 1/8, and 40 hidden units."""
+    layers, inputs = [], 3
+    for count, channels in zip(stages, (8, 16, 32, 64, 64), strict=True):
+        for _ in range(count):
+            layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
+            if batch_norm:
+                layers.insert(-1, nn.BatchNorm2d(channels))
+            inputs = channels
+        layers.append(nn.MaxPool2d(2))
+    parts = OrderedDict(features=nn.Sequential(*layers))
+    if small:
+        return nn.Sequential(parts | OrderedDict(flatten=nn.Flatten(), classifier=nn.Linear(64, 10)))
+    first, second = nn.Linear(64 * 49, 40), nn.Linear(40, 40)
+    linear = [first, nn.ReLU(), nn.Dropout(0), second, nn.ReLU(), nn.Dropout(0), nn.Linear(40, 10)]
+    ends = OrderedDict(avgpool=nn.AdaptiveAvgPool2d(7), flatten=nn.Flatten(), classifier=nn.Sequential(*linear))
+    return nn.Sequential(parts | ends)
+
+
+CASES = {
+    "vgg11": (64, (1, 1, 2, 2, 2)),
+    "vgg13_bn": (32, (2, 2, 2, 2, 2)),
+    "vgg16": (32, (2, 2, 3, 3, 3)),
+    "vgg19_bn": (64, (2, 2, 4, 4, 4)),
+}
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("name", list(CASES))
+def test_logits_and_gradients_agree(name, training):
+    torch.manual_seed(0)
+    size, stages = CASES[name]
+    model = vgg(stages, name.endswith("_bn"), small=size == 32)
+    shake_batch_norms(model)
+    graph = nv.zoo.build(name, num_classes=10, input_shape=(size, size, 3), width_mult=0.125, hidden=40, dropout=0)
+    assert_twins_agree(model, graph, training)
+
+
+def test_batch_norm_is_an_option_of_the_plain_form_too():
+    assert nv.zoo.vgg16(batch_norm=True).num_parameters() == nv.zoo.vgg16_bn().num_parameters()
+
+
+@pytest.mark.parametrize(
+    ("size", "dropout", "rates"), [(224, None, [0.5] * 2), (224, 0, []), (32, None, []), (32, 0.3, [0.3])]
+)
+def test_dropout_unless_given_suits_the_size(size, dropout, rates):
+    graph = nv.zoo.vgg11(input_shape=(size, size, 3), dropout=dropout)
+    assert [node.layer.rate for node in graph if isinstance(node.layer, nv.Dropout)] == rates
