@@ -21,8 +21,8 @@ class Template:
     make: Callable[[], DocumentState]
 
 
-def _settings(data: str, epochs: int, lr: float, batch_size: int = 64, **options) -> Settings:
-    optimizer = nv.SGD(lr=lr, momentum=0.9)
+def _settings(data: str, epochs: int, lr: float, batch_size: int = 64, adam: bool = False, **options) -> Settings:
+    optimizer = nv.Adam(lr=lr) if adam else nv.SGD(lr=lr, momentum=0.9)
     return Settings(data, 0.1, TrainOptions(epochs, batch_size, optimizer, clip_norm=1.0, **options))
 
 
@@ -54,6 +54,12 @@ TEMPLATES = (
              _from_zoo("vgg11", _settings("shapes", 5, 0.02), num_classes=10, input_shape=(32, 32, 3))),
     Template("resnet20", "ResNet-20", "Shortcuts let gradients through twenty layers.",
              _from_zoo("resnet20", _settings("shapes", 5, 0.05))),
+    Template("mobilenet_v2", "MobileNet V2", "Depthwise convolutions: few multiplications for a phone. Half its width.",
+             _from_zoo("mobilenet_v2", _settings("shapes", 5, 0.05), num_classes=10, input_shape=(32, 32, 3),
+                       width_mult=0.5)),
+    Template("vit", "Vision Transformer", "No convolution: patches of a digit attend to each other. Four small layers.",
+             _from_zoo("vit_ti_16", _settings("mnist", 5, 0.001, adam=True), num_classes=10, input_shape=(28, 28, 1),
+                       num_layers=4, num_heads=4, hidden_dim=64, mlp_dim=128)),
     Template("empty", "Empty canvas", "Build your own, layer by layer.",
              lambda: DocumentState(settings=_settings("mnist", 5, 0.05))),
 )  # fmt: skip
