@@ -76,6 +76,15 @@ def test_a_step_out_of_view_is_brought_into_view(canvas):
     assert seen.contains(canvas.graph_scene.nodes["fc"].sceneBoundingRect())
 
 
+@pytest.mark.parametrize("at", ["conv1", "layer1.2.relu2", "fc", "layer3.2.conv1"])
+def test_the_card_of_a_step_does_not_hide_its_node(canvas, at):
+    canvas.show()
+    canvas.fit()
+    canvas.show_step(NodeStep("forward", at, (), np.zeros((2, 8, 8, 4)), {}, "forward"))
+    node = canvas.mapFromScene(canvas.graph_scene.nodes[at].sceneBoundingRect()).boundingRect()
+    assert not canvas.findChild(StepCard).geometry().intersects(node)
+
+
 def test_the_network_is_a_picture_file_in_both_kinds(canvas):
     assert picture_file(canvas.graph_scene, "png").startswith(b"\x89PNG")
     svg = picture_file(canvas.graph_scene, "svg").decode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QGridLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
@@ -18,7 +18,7 @@ _TITLES = {"forward": "forward", "backward": "backward", "loss": "the loss", "up
 
 
 class StepCard(QFrame):
-    """Floats over the lower left corner of the canvas while one steps node by node."""
+    """Floats over a corner of the canvas while one steps node by node."""
 
     def __init__(self, parent: QWidget):
         super().__init__(parent)
@@ -58,13 +58,15 @@ class StepCard(QFrame):
         self._fill(tensors(step))
         self.setAccessibleDescription(", ".join([step.note, *self.rows]))
         self.adjustSize()
-        self.place()
         self.show()
 
-    def place(self) -> None:
-        """Stay in the lower left corner."""
-        parent = self.parentWidget()
-        self.move(_MARGIN, max(0, parent.height() - self.height() - _MARGIN))
+    def place(self, avoid: QRect | None = None) -> None:
+        """Take the lower left corner, or the first other one that leaves `avoid` to be seen."""
+        room = self.parentWidget().rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
+        right, bottom = room.right() - self.width() + 1, room.bottom() - self.height() + 1
+        corners = [QPoint(x, y) for y in (bottom, room.top()) for x in (room.left(), right)]
+        free = [at for at in corners if avoid is None or not avoid.intersects(QRect(at, self.size()))]
+        self.move((free or corners)[0])
         self.raise_()
 
     def _repaint(self) -> None:

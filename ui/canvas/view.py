@@ -403,6 +403,9 @@ class CanvasView(QGraphicsView):
         """Show the tensors of a node that has just computed; None: stepping has ended."""
         self.set_running_node(step.node if step else None, step.direction if step else "")
         self.step_card.show_step(step)
+        item = self.graph_scene.nodes.get(self.graph_scene.shown(step.node)) if step and step.node else None
+        area = item and self.mapFromScene(item.sceneBoundingRect()).boundingRect()
+        self.step_card.place(area)
 
     def set_thumbnails(self, features: Mapping[str, np.ndarray]) -> None:
         """Show feature maps (M, H, W, C) on their nodes."""
