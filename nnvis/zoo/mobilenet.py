@@ -14,10 +14,11 @@ from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, sequential
 from nnvis.zoo.registry import register
 
 #: Output channels, number of blocks and first stride of each stage.
-_STAGES_V1 = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
+STAGES_V1 = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
 
 
-def _block(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
+def separable(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
+    """A block of V1: a depthwise 3x3 convolution and a 1x1 convolution."""
     inputs = g.shape_of(x)[2]
     layers = {
         "conv_dw": Conv2d(inputs, 3, stride, padding=1, groups=inputs, bias=False), "bn1": BatchNorm2d(),
@@ -66,10 +67,10 @@ def mobilenet_v1(
     small = is_small(g)
     stem = Conv2d(scaled(32, width_mult), 3, 1 if small else 2, padding=1, bias=False)
     y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU()})
-    for stage, (channels, blocks, stride) in enumerate(_STAGES_V1):
+    for stage, (channels, blocks, stride) in enumerate(STAGES_V1):
         for block in range(blocks):
             step = stride if not block and not (small and stage == 1) else 1
-            y = _block(g, y, f"blocks.{stage}.{block}", scaled(channels, width_mult), step)
+            y = separable(g, y, f"blocks.{stage}.{block}", scaled(channels, width_mult), step)
     y = g.add(GlobalAvgPool2d(), y, name="global_pool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="dropout")

@@ -1,16 +1,30 @@
-"""ResNet for ImageNet, also with squeeze-and-excitation.
+"""ResNet for ImageNet, also with squeeze-and-excitation, non-local blocks and deformable convolution.
 
 He et al., "Deep Residual Learning for Image Recognition", 2015, table 1. Hu et al., "Squeeze-and-Excitation Networks",
-2018, section 3 and table 1.
+2018, section 3 and table 1. Wang et al., "Non-local Neural Networks", 2018, section 3. Dai et al., "Deformable
+Convolutional Networks", 2017, section 2.1; Zhu et al., "Deformable ConvNets v2", 2019, section 4.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nnvis.errors import ConfigError
 from nnvis.graph import Graph, Node
-from nnvis.layers import Add, BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from nnvis.layers import (
+    Add,
+    Attention,
+    BatchNorm2d,
+    Conv2d,
+    DeformConv2d,
+    GlobalAvgPool2d,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Sigmoid,
+    Split,
+)
 from nnvis.layers.base import Layer, Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, squeeze_excite
 from nnvis.zoo.registry import register
@@ -18,12 +32,18 @@ from nnvis.zoo.registry import register
 
 @dataclass(frozen=True)
 class _Form:
-    """Blocks of the four stages; bottleneck or basic ones, with or without shortcut and squeeze-and-excitation."""
+    """Blocks of the four stages, bottleneck or basic ones, and what they have beside the usual."""
 
     blocks: tuple[int, int, int, int]
     bottleneck: bool
     skip: bool = True
     se: bool = False
+    non_local: bool = False
+    deformable: int = 0
+
+    def of_stage(self, stage: int) -> _Form:
+        """Deformable are the last stage in version 1, and all but the first in version 2."""
+        return self if stage >= {0: 0, 1: 3, 2: 1}[self.deformable] else replace(self, deformable=0)
 
 
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
@@ -43,6 +63,35 @@ def _branch(channels: int, stride: int, bottleneck: bool) -> dict[str, Layer]:
     return {**first, **second, "conv3": _conv(4 * channels, 1), "bn3": BatchNorm2d()}
 
 
+def _deformable_branch(g: Graph, x: Node, prefix: str, channels: int, stride: int, version: int) -> Node:
+    """The bottleneck with a 3x3 window bent by offsets that another convolution makes; in version 2 weighed, too."""
+    layers = list(_branch(channels, stride, bottleneck=True).items())
+    x = chain(g, x, dict(layers[:3]), prefix)
+    bends = Conv2d(18 if version == 1 else 27, 3, stride, padding=1, weight_init="zeros")
+    found = g.add(bends, x, name=f"{prefix}.conv2.conv_offset")
+    inputs = [x, found]
+    if version == 2:
+        offsets = g.add(Split((18, 9), 0), found, name=f"{prefix}.conv2.offset")
+        factors = {"factor": Split((18, 9), 1), "mask": Sigmoid()}
+        inputs = [x, offsets, chain(g, found, factors, f"{prefix}.conv2")]
+    y = g.add(DeformConv2d(channels, 3, stride, padding=1, bias=False), inputs, name=f"{prefix}.conv2")
+    return chain(g, y, dict(layers[4:]), prefix)
+
+
+def _non_local(g: Graph, x: Node, prefix: str) -> Node:
+    """Every pixel takes a mean of all others, weighted by likeness, on half the channels; it starts as the identity."""
+    channels = g.shape_of(x)[2]
+    half = max(1, channels // 2)
+    pooled = g.add(MaxPool2d(2), x, name=f"{prefix}.pool")
+    parts = [
+        g.add(Conv2d(half, 1), source, name=f"{prefix}.{name}")
+        for name, source in (("theta", x), ("phi", pooled), ("g", pooled))
+    ]
+    y = g.add(Attention(), parts, name=f"{prefix}.attention")
+    y = g.add(Conv2d(channels, 1, weight_init="zeros"), y, name=f"{prefix}.out")
+    return g.add(Add(), [x, y], name=f"{prefix}.add")
+
+
 def _shortcut(g: Graph, x: Node, prefix: str, outputs: int, stride: int) -> Node:
     if stride == 1 and g.shape_of(x)[2] == outputs:
         return x
@@ -50,7 +99,10 @@ def _shortcut(g: Graph, x: Node, prefix: str, outputs: int, stride: int) -> Node
 
 
 def _block(g: Graph, x: Node, prefix: str, channels: int, stride: int, form: _Form) -> Node:
-    y = chain(g, x, _branch(channels, stride, form.bottleneck), prefix)
+    if form.deformable:
+        y = _deformable_branch(g, x, prefix, channels, stride, form.deformable)
+    else:
+        y = chain(g, x, _branch(channels, stride, form.bottleneck), prefix)
     outputs = g.shape_of(y)[2]
     if form.se:
         y = squeeze_excite(g, y, f"{prefix}.se", scaled(outputs / 16))
@@ -71,7 +123,10 @@ def _resnet(g: Graph, num_classes: int, width_mult: float, form: _Form) -> Graph
     for stage, blocks in enumerate(form.blocks):
         for block in range(blocks):
             stride = 2 if stage and not block else 1
-            y = _block(g, y, f"layer{stage + 1}.{block}", scaled(64 * 2**stage, width_mult), stride, form)
+            name, channels = f"layer{stage + 1}.{block}", scaled(64 * 2**stage, width_mult)
+            y = _block(g, y, name, channels, stride, form.of_stage(stage))
+            if form.non_local and stage in (1, 2) and block % 2:
+                y = _non_local(g, y, f"{name}.nl")
     g.output = chain(g, y, {"avgpool": GlobalAvgPool2d(), "fc": Linear(num_classes)})
     return g
 
@@ -144,3 +199,55 @@ def se_resnet50(num_classes: int = 1000, input_shape: Shape = (224, 224, 3), wid
     """
     g = Graph(input_shape, name="se_resnet50")
     return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, se=True))
+
+
+@register(**SMALL_IMAGES)
+def nonlocal_resnet50(num_classes: int = 1000, input_shape: Shape = (224, 224, 3), width_mult: float = 1.0) -> Graph:
+    """Non-local ResNet-50: five blocks of attention let distant pixels look at each other.
+
+    Parameters
+    ----------
+    num_classes : int
+    input_shape : (H, W, C)
+        Small images as for ``resnet50``.
+    width_mult : float
+        Channels of every layer, rounded to multiples of 8.
+
+    Notes
+    -----
+    32,907,304 parameters. Behind every other block of the second and third stage, as the 5-block form of the paper's
+    table 2c, here for single images. Embedded Gaussian form on half the channels, keys and values from 2x2 pooled
+    pixels. Unlike the paper's equation, products are divided by the root of the channels, as in the authors' code; and
+    not batch normalisation, but the last 1x1 convolution itself starts at zero (section 3.3).
+    """
+    g = Graph(input_shape, name="nonlocal_resnet50")
+    return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, non_local=True))
+
+
+@register(**SMALL_IMAGES)
+def deform_resnet50(
+    num_classes: int = 1000, input_shape: Shape = (224, 224, 3), version: int = 2, width_mult: float = 1.0
+) -> Graph:
+    """ResNet-50 with deformable convolution: where each window looks is learned from the image.
+
+    Parameters
+    ----------
+    num_classes : int
+    input_shape : (H, W, C)
+        Small images as for ``resnet50``.
+    version : int
+        1: offsets, in the 3x3 convolutions of the last stage. 2: offsets and factors, in those of the last three.
+    width_mult : float
+        Channels of every layer, rounded to multiples of 8.
+
+    Notes
+    -----
+    25,805,918 parameters in version 1, 26,428,295 in version 2. The convolution that makes offsets is called
+    ``conv2.conv_offset``, as in MMDetection, and starts at zero: windows are regular at first. The papers use the
+    network for detection and segmentation, with a dilated last stage; here it classifies, with the strides of
+    ``resnet50``.
+    """
+    if version not in (1, 2):
+        raise ConfigError(f"Deformable convolution has the versions 1 and 2, not {version!r}.")
+    g = Graph(input_shape, name="deform_resnet50")
+    return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, deformable=version))

@@ -1,12 +1,14 @@
-"""ResNet and SE-ResNet beside the same networks written in PyTorch."""
+"""ResNet, and with gates, attention and deformable convolution, beside the same networks written in PyTorch."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 
 import nnvis as nv
+from nnvis.errors import ConfigError
 from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
 
 nn = torch.nn
@@ -22,10 +24,50 @@ class SqueezeExcite(nn.Module):
         return x * self.fc2(self.fc1(x.mean((2, 3), keepdim=True)).relu()).sigmoid()
 
 
+class NonLocal(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        half = channels // 2
+        self.theta, self.phi, self.g = (nn.Conv2d(channels, half, 1) for _ in range(3))
+        self.out = nn.Conv2d(half, channels, 1)
+
+    def forward(self, x):
+        pooled = nn.functional.max_pool2d(x, 2)
+        theta, phi, g = (part.flatten(2) for part in (self.theta(x), self.phi(pooled), self.g(pooled)))
+        weights = (theta.transpose(1, 2) @ phi / theta.shape[1] ** 0.5).softmax(2)
+        return x + self.out((g @ weights.transpose(1, 2)).unflatten(2, x.shape[2:]))
+
+
+class Deformable(nn.Module):
+    """A 3x3 window, each tap of which reads the image by interpolation, as its offset says."""
+
+    def __init__(self, channels: int, stride: int, version: int):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(channels, channels, 3, 3) / (9 * channels) ** 0.5)
+        self.conv_offset = nn.Conv2d(channels, 18 if version == 1 else 27, 3, stride, 1)
+        # Interpolation has a kink at each pixel: offsets around halves keep off them.
+        self.conv_offset.weight.data *= 0.1
+        self.conv_offset.bias.data = torch.randint(-1, 2, self.conv_offset.bias.shape) + 0.5
+        self.stride, self.version = stride, version
+
+    def forward(self, x):
+        found, (height, width) = self.conv_offset(x), x.shape[2:]
+        rows, columns = (torch.arange(size, dtype=x.dtype) * self.stride - 1 for size in found.shape[2:])
+        taps = []
+        for tap in range(9):
+            down = rows[:, None] + tap // 3 + found[:, 2 * tap]
+            right = columns + tap % 3 + found[:, 2 * tap + 1]
+            places = torch.stack([2 * right / (width - 1) - 1, 2 * down / (height - 1) - 1], 3)
+            read = nn.functional.grid_sample(x, places, padding_mode="zeros", align_corners=True)
+            factor = found[:, 18 + tap].sigmoid()[:, None] if self.version == 2 else 1
+            taps.append(read * factor)
+        return torch.einsum("tnchw,oct->nohw", torch.stack(taps), self.weight.flatten(2))
+
+
 class Block(nn.Module):
     """Basic or bottleneck."""
 
-    def __init__(self, inputs: int, channels: int, stride: int, bottleneck: bool, se: bool):
+    def __init__(self, inputs: int, channels: int, stride: int, bottleneck: bool, se: bool, deformable: int):
         super().__init__()
         outputs = 4 * channels if bottleneck else channels
         kernels = ((1, 1), (3, stride), (1, 1)) if bottleneck else ((3, stride), (3, 1))
@@ -34,6 +76,9 @@ class Block(nn.Module):
             conv = nn.Conv2d(widths[number], widths[number + 1], kernel, step, kernel // 2, bias=False)
             setattr(self, f"conv{number + 1}", conv)
             setattr(self, f"bn{number + 1}", nn.BatchNorm2d(widths[number + 1]))
+        if deformable:
+            self.conv2 = Deformable(channels, stride, deformable)
+        self.nl = nn.Identity()
         self.count = len(kernels)
         self.se = SqueezeExcite(outputs, max(8, outputs // 16)) if se else nn.Identity()
         self.downsample = nn.Identity()
@@ -46,10 +91,13 @@ class Block(nn.Module):
         for number in range(1, self.count + 1):
             y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
             y = y.relu() if number < self.count else y
-        return (self.se(y) + self.downsample(x)).relu()
+        return self.nl((self.se(y) + self.downsample(x)).relu())
 
 
-def resnet(blocks: tuple[int, ...], bottleneck: bool, small: bool = False, se: bool = False) -> nn.Module:
+def resnet(
+    blocks: tuple[int, ...], bottleneck: bool, small: bool = False, se: bool = False, non_local: bool = False,
+    deformable: int = 0,
+) -> nn.Module:  # fmt: skip
     """Width 1/8."""
     stem = nn.Conv2d(3, 8, 3, 1, 1, bias=False) if small else nn.Conv2d(3, 8, 7, 2, 3, bias=False)
     layers = OrderedDict(conv1=stem, bn1=nn.BatchNorm2d(8), relu=nn.ReLU())
@@ -59,8 +107,11 @@ def resnet(blocks: tuple[int, ...], bottleneck: bool, small: bool = False, se: b
     for stage, count in enumerate(blocks):
         channels, made = 8 * 2**stage, []
         for block in range(count):
-            made.append(Block(inputs, channels, 2 if stage and not block else 1, bottleneck, se))
+            bent = deformable if stage >= (3 if deformable == 1 else 1) else 0
+            made.append(Block(inputs, channels, 2 if stage and not block else 1, bottleneck, se, bent))
             inputs = 4 * channels if bottleneck else channels
+            if non_local and stage in (1, 2) and block % 2:
+                made[-1].nl = NonLocal(inputs)
         layers[f"layer{stage + 1}"] = nn.Sequential(*made)
     layers |= OrderedDict(avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(inputs, 10))
     return nn.Sequential(layers)
@@ -71,6 +122,9 @@ CASES = {
     "resnet34": (32, lambda: resnet((3, 4, 6, 3), False, small=True)),
     "resnet50": (64, lambda: resnet((3, 4, 6, 3), True)),
     "se_resnet50": (64, lambda: resnet((3, 4, 6, 3), True, se=True)),
+    "nonlocal_resnet50": (16, lambda: resnet((3, 4, 6, 3), True, small=True, non_local=True)),
+    "deform_resnet50": (16, lambda: resnet((3, 4, 6, 3), True, small=True, deformable=2)),
+    "deform_resnet50, version 1": (64, lambda: resnet((3, 4, 6, 3), True, deformable=1)),
 }
 
 
@@ -81,7 +135,9 @@ def test_logits_and_gradients_agree(name, training):
     size, make = CASES[name]
     model = make()
     shake_batch_norms(model)
-    graph = nv.zoo.build(name, num_classes=10, input_shape=(size, size, 3), width_mult=0.125)
+    name, _, version = name.partition(", version ")
+    options = {"version": int(version)} if version else {}
+    graph = nv.zoo.build(name, num_classes=10, input_shape=(size, size, 3), width_mult=0.125, **options)
     assert_twins_agree(model, graph, training)
 
 
@@ -105,3 +161,14 @@ def test_squeeze_and_excitation_is_an_option_of_the_resnets_for_cifar():
     assert sum(isinstance(node.layer, nv.Multiply) for node in graph) == 9
     extra = sum(3 * (2 * c * (c // 16) + c // 16 + c) for c in (16, 32, 64))
     assert graph.num_parameters() == nv.zoo.resnet20().num_parameters() + extra
+
+
+def test_non_local_blocks_and_offsets_do_nothing_at_first():
+    for name, options in (("nonlocal_resnet50", {}), ("deform_resnet50", {"version": 1})):
+        net = nv.Network(nv.zoo.build(name, num_classes=10, input_shape=(32, 32, 3), width_mult=0.125, **options))
+        plain = nv.Network(nv.zoo.resnet50(10, (32, 32, 3), width_mult=0.125))
+        plain.load_state_dict(net.state_dict(), strict=False)
+        x = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+        np.testing.assert_allclose(net.forward(x), plain.forward(x), rtol=1e-3, atol=1e-4)
+    with pytest.raises(ConfigError, match="versions 1 and 2"):
+        nv.zoo.deform_resnet50(version=3)
