@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from PySide6.QtWidgets import QFileDialog, QLabel, QMenu, QStackedLayout, QVBoxL
 
 from nnvis.errors import NnvisError
 from nnvis.runs.files import write_bytes
+from ui.scopes.budget import BUDGET
 from ui.scopes.panes import Bar, Pane, Panes
 from ui.scopes.reading import Reader, ReadingLine, ValueAt
 from ui.session.messages import Curves, Prediction, Snapshot
@@ -145,10 +147,10 @@ class Scope(QWidget):
         return self.summary()
 
     def redraw(self) -> None:
-        """Draw soon."""
+        """Draw soon; while a network trains, as soon as the budget allows."""
         self._stale = True
         if not self._timer.isActive() and self.isVisible():
-            self._timer.start()
+            self._timer.start(max(INTERVAL, round(1000 * BUDGET.wait)))
 
     def repaint_all(self) -> None:
         """The theme has changed."""
@@ -157,6 +159,10 @@ class Scope(QWidget):
     def _draw_if_visible(self) -> None:
         if not self._stale or not self.isVisible():
             return
+        if BUDGET.wait:  # others have drawn meanwhile
+            self.redraw()
+            return
+        begin = time.perf_counter()
         self._stale = False
         self._stack.setCurrentIndex(int(self.has_data))
         if self.has_data:
@@ -165,6 +171,7 @@ class Scope(QWidget):
             for reader in self.readers:
                 reader.refresh()
         self.setAccessibleDescription(self.summary())
+        BUDGET.spend(time.perf_counter() - begin)
 
     def showEvent(self, event) -> None:
         super().showEvent(event)

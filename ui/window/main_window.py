@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import time
 from pathlib import Path
 
-from PySide6.QtCore import QMimeData, QTimer
+from PySide6.QtCore import QEvent, QMimeData, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -22,6 +23,7 @@ from ui.inspector import Inspector
 from ui.palette.actions import add_entry
 from ui.palette.palette import Palette
 from ui.palette.search import SearchPopup
+from ui.scopes.budget import BUDGET
 from ui.session.messages import NodeStep, Phase, Progress, Snapshot
 from ui.session.session import Session
 from ui.theme import look
@@ -142,7 +144,16 @@ class MainWindow(QMainWindow):
         self.status.show_analysis(self.document.analysis)
         self.transport.show_settings(after.settings)
 
+    def event(self, event: QEvent) -> bool:
+        if event.type() != QEvent.Type.UpdateRequest:
+            return super().event(event)
+        begin = time.perf_counter()
+        handled = super().event(event)  # which paints all that has changed
+        BUDGET.spend(time.perf_counter() - begin)
+        return handled
+
     def _show_progress(self, progress: Progress) -> None:
+        BUDGET.training = progress.phase is Phase.RUNNING
         self.status.show_progress(progress)
         if progress.phase is not self.transport.phase:
             self.transport.show_phase(progress.phase)
@@ -358,6 +369,7 @@ class MainWindow(QMainWindow):
             return
         self._set_docks_visible(True)
         self.docks.remember()
+        BUDGET.training = False
         self.session.close()
         if self.recovery:
             self.recovery.close()
