@@ -16,7 +16,7 @@ from nnvis.training import Training
 from ui.session.messages import Snapshot
 
 #: Share of the time that looking may take; seconds between two looks at the least.
-SHARE, SHORTEST = 0.05, 0.25
+SHARE, SHORTEST = 0.03, 0.25
 #: Examples of the probe batch and of the pictures.
 PROBE, SHOWN = 32, 8
 #: Seconds of a look that the confusion matrix may take in any case, and a third of it where looks take longer;
@@ -85,7 +85,7 @@ class Looker:
             made = self._look(net, options, data, run, step), _parameter_statistics(net)
         end = time.perf_counter()
         self._cost, self._measured = end - start + self._measured, 0.0
-        # However large the network: looks of a second are twenty seconds apart.
+        # However large the network: looks of a second are half a minute apart.
         self._next = end + max(self._cost / SHARE, SHORTEST)
         self.unseen += 1
         return made
