@@ -205,8 +205,10 @@ class Layer:
         known = {f.name for f in dataclasses.fields(cls)}
         if unknown := set(config) - known:
             raise ConfigError(f"{kind} has no option {sorted(unknown)[0]!r}; it has {', '.join(sorted(known))}.")
+        # An initialiser with options is a mapping in JSON, and an object in a layer.
+        given = {n: initializer(v) if n.endswith("_init") and isinstance(v, dict) else v for n, v in config.items()}
         try:
-            return cls(**config)
+            return cls(**given)
         except TypeError as error:
             raise ConfigError(f"{kind} cannot be made from {config}: {error}.") from None
 
