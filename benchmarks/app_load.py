@@ -1,16 +1,19 @@
 """What training costs the window, and what the window costs training.
 
 Trains a network headless and in the app with all scopes shown, in alternating turns, and prints how much slower the app
-trains and how long an event waits for the GUI thread (median and 99th percentile).
+trains and how long an event waits for the GUI thread (median and 99th percentile). Each turn has a process of its own:
+GNU OpenMP gives every thread that calls kernels a pool, and the pools of a second such thread would wait less patiently.
 
-    python benchmarks/app_load.py --seconds 10 --nets resnet20 vgg11
+    python benchmarks/app_load.py --seconds 30 --nets resnet20 vgg11
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -29,7 +32,8 @@ from ui.app import make_application, make_window
 from ui.document.analysis import working_graph
 from ui.document.templates import TEMPLATES
 
-_TICK = 5
+#: Milliseconds between two events: a screen shows a frame about as often.
+_TICK = 20
 
 
 def headless(state, seconds: float) -> float:
@@ -89,26 +93,44 @@ def _spin(app, seconds: float) -> None:
         time.sleep(0.005)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=8.0)
-    parser.add_argument("--turns", type=int, default=3)
-    parser.add_argument("--nets", nargs="+", default=["resnet20", "vgg11"])
-    args = parser.parse_args()
+def turn(side: str, name: str, seconds: float) -> None:
+    """One turn, in this process: a line of JSON with the rate and, of the app, the delays."""
+    state = next(t for t in TEMPLATES if t.key == name).make()
+    if side == "alone":
+        print(json.dumps([headless(state, seconds), []]))
+        return
     sys.setswitchinterval(0.001)
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
-    app = make_application("dark")
+    rate, delays = in_app(make_application("dark"), state, seconds)
+    print(json.dumps([rate, delays.tolist()]))
+
+
+def turn_elsewhere(side: str, name: str, seconds: float) -> tuple[float, list[float]]:
+    """One turn in a process of its own."""
+    command = [sys.executable, __file__, "--turn", side, "--nets", name, "--seconds", str(seconds)]
+    found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return tuple(json.loads(found.splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--nets", nargs="+", default=["resnet20", "vgg11"])
+    parser.add_argument("--turn", choices=("alone", "app"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.turn:
+        turn(args.turn, args.nets[0], args.seconds)
+        return
     for name in args.nets:
-        state = next(t for t in TEMPLATES if t.key == name).make()
-        alone, shown, delays = [], [], []
+        alone, shown, late = [], [], []
         for _ in range(args.turns):
-            alone.append(headless(state, args.seconds))
-            rate, waits = in_app(app, state, args.seconds)
+            alone.append(turn_elsewhere("alone", name, args.seconds)[0])
+            rate, delays = turn_elsewhere("app", name, args.seconds)
             shown.append(rate)
-            delays.append(waits)
+            late += delays
         slower = 100 * (statistics.median(alone) / statistics.median(shown) - 1)
-        late = np.concatenate(delays)
         print(f"{name}: {statistics.median(alone):.2f} steps/s alone, {statistics.median(shown):.2f} in the app: "
               f"{slower:+.1f} %; event delay {np.median(late):.1f} ms median, "
               f"{np.percentile(late, 99):.1f} ms 99th percentile", flush=True)  # fmt: skip
