@@ -2,7 +2,7 @@
 
 Trains a network headless and in the app with all scopes shown, in alternating turns, and prints how much slower the app
 trains and how long an event waits for the GUI thread (median and 99th percentile). Each turn has a process of its own:
-GNU OpenMP gives every thread that calls kernels a pool, and the pools of a second such thread would wait less patiently.
+GNU OpenMP gives every thread that calls kernels a pool, and those of a second such thread would wait less patiently.
 
     python benchmarks/app_load.py --seconds 30 --nets resnet20 vgg11
 """
