@@ -86,7 +86,7 @@ class CanvasScene(QGraphicsScene):
                 face = Face(
                     name, node.layer.kind, node.layer.family, analysis.shapes.get(name),
                     analysis.parameters.get(name, 0), inputs, analysis.fault_of.get(name, ""),
-                    name == analysis.output,
+                    name == analysis.output, is_aux=name in state.aux_outputs,
                 )  # fmt: skip
                 faces[name] = face, node.position
         for name, block in state.blocks.items():
