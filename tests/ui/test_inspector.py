@@ -11,7 +11,6 @@ from ui.document import edits
 from ui.document.state import from_graph
 from ui.history import Document
 from ui.inspector import Inspector
-from ui.inspector.editors import DEFAULT_INIT
 from ui.inspector.node_page import short
 
 
@@ -57,7 +56,7 @@ def test_an_initialiser_is_chosen_and_its_option_changed(qtbot):
     widget.combo.textActivated.emit("he")
     widget.options["mode"].textActivated.emit("fan_out")
     assert document.state.nodes["conv1"].layer.weight_init.mode == "fan_out"
-    widget.combo.textActivated.emit(DEFAULT_INIT)
+    widget.combo.textActivated.emit(widget.field.unset)
     assert document.state.nodes["conv1"].layer.weight_init is None
 
 

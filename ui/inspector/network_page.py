@@ -23,7 +23,7 @@ class NetworkPage(Page):
         super().__init__(document)
         self._name = self.add_line("name", self._rename)
         self._shape = self.add_line("input shape", self._reshape, "Height, width, channels; one number for vectors")
-        self._init: Editor = editor(Field("init", "initialiser", explanation="How weights start"))
+        self._init: Editor = editor(Field("init", "initialiser", unset="each layer's default"))
         self._init.entered.connect(self._change_init)
         self.add_row("weights start", self._init, "How weights start, where a layer does not say")
         self._problems = self.add_problems()
