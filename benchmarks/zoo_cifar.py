@@ -1,9 +1,10 @@
 """Every network of the zoo in its 32x32 form on CIFAR-10: does it learn, how well, and how fast.
 
 For each network three things: images per second of training steps; the steps that it needs to learn 64 images by
-heart (a loss below 0.05); and the accuracy on the test images after some epochs with its own training settings. What
-would take longer than `--seconds` gets fewer epochs, and in the end a part of one. Each finished network is one line of
-JSON in `--out`; those that are there already are skipped, so an interrupted run goes on. `--table` prints the file.
+heart (a loss below 0.05); and the accuracy on the test images after some epochs with its own training settings. All get
+the same `--work`, so a large network sees fewer images, perhaps only a part of them, and is tested on as many. Each
+finished network is one line of JSON in `--out`; those that are there already are skipped, so an interrupted run goes
+on. `--table` prints the file.
 
     python benchmarks/zoo_cifar.py --data cifar10 --nets resnet20 mobilenet_v2 --epochs 3 --out zoo.jsonl
     python benchmarks/zoo_cifar.py --out zoo.jsonl --table
@@ -65,13 +66,18 @@ def steps_by_heart(graph: nv.Graph, data: Dataset, lr: float = 1e-3) -> tuple[in
     return None, loss
 
 
-def some_epochs(graph: nv.Graph, entry: Entry, data: Dataset, images: float) -> dict[str, float]:
+def fewer(data: Dataset, images: int) -> Dataset:
+    """At most so many images at random, and at most as many, but not less than a thousand, to test on."""
+    random = np.random.default_rng(0)
+    train, test = (random.permutation(len(part))[:most] for part, most in (
+        (data.train, images), (data.test, max(1000, images))))  # fmt: skip
+    return replace(data, train=data.train.subset(train), test=data.test.subset(test))
+
+
+def some_epochs(graph: nv.Graph, entry: Entry, data: Dataset, images: int) -> dict[str, float]:
     """Train on about so many images; losses of the first and last steps of the first epoch, and the accuracy."""
-    suits = entry.defaults
-    epochs = max(1, int(images / len(data.train)))
-    if images < len(data.train):
-        few = np.random.default_rng(0).permutation(len(data.train))[: int(images)]
-        data = replace(data, train=data.train.subset(few))
+    suits, whole = entry.defaults, len(data.train)
+    epochs, data = max(1, images // whole), fewer(data, images)
     optimizer = nv.SGD(lr=suits.get("lr", 0.05), momentum=0.9, weight_decay=suits.get("weight_decay", 0.0))
     losses, accuracy, start = [], 0.0, time.perf_counter()
     for event in nv.train(
@@ -86,18 +92,19 @@ def some_epochs(graph: nv.Graph, entry: Entry, data: Dataset, images: float) -> 
     first_epoch = losses[: len(losses) // epochs]
     few = max(1, len(first_epoch) // 10)
     return {
-        "images": len(data.train) * epochs, "epochs": len(data.train) * epochs / 50_000,
+        "images": len(data.train) * epochs, "epochs": len(data.train) * epochs / whole, "tested": len(data.test),
         "loss_before": float(np.mean(first_epoch[:few])), "loss_after": float(np.mean(first_epoch[-few:])),
         "accuracy": accuracy, "seconds": time.perf_counter() - start,
     }  # fmt: skip
 
 
-def measure(entry: Entry, data: Dataset, epochs: int, seconds: float) -> dict:
+def measure(entry: Entry, data: Dataset, epochs: int, work: float) -> dict:
     graph = graph_of(entry, data)
     row = {"net": entry.name, "parameters": graph.num_parameters(), "mult_adds": graph.multiply_adds()}
     row["rate"] = images_per_second(nv.Network(graph, seed=0), data, 64)
     row["by_heart"], row["by_heart_loss"] = steps_by_heart(graph, data)
-    return row | some_epochs(graph, entry, data, min(epochs * len(data.train), seconds * row["rate"]))
+    images = min(epochs * len(data.train), int(work / row["mult_adds"]))
+    return row | some_epochs(graph, entry, data, images)
 
 
 def table(rows: list[dict]) -> str:
@@ -124,7 +131,7 @@ def main() -> None:
     parser.add_argument("--data", default="cifar10", help="a name or path for nnvis.data.load")
     parser.add_argument("--nets", nargs="+", help="networks of the zoo; all without this option")
     parser.add_argument("--epochs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=600.0, help="of training, at most, for each network")
+    parser.add_argument("--work", type=float, default=4e12, help="multiply-adds of all forward passes (default: 4e12)")
     parser.add_argument("--out", type=Path, default=Path("zoo.jsonl"))
     parser.add_argument("--table", action="store_true", help="print what is in --out, and measure nothing")
     args = parser.parse_args()
@@ -135,7 +142,7 @@ def main() -> None:
     for name in args.nets or nv.zoo.names():
         if name in (row["net"] for row in finished(args.out)):
             continue
-        row = measure(nv.zoo.entry(name), data, args.epochs, args.seconds)
+        row = measure(nv.zoo.entry(name), data, args.epochs, args.work)
         with args.out.open("a") as file:
             file.write(json.dumps(row) + "\n")
         print(table([row]).splitlines()[-1], flush=True)
