@@ -31,6 +31,27 @@ def _own_settings(tmp_path, qapp):
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
 
 
+@pytest.fixture
+def app_window(qtbot, qapp, tmp_path, monkeypatch):
+    """The whole window, on its start page; what it asks on closing is answered with Discard."""
+    from PySide6.QtWidgets import QMessageBox
+
+    from ui.app import make_application
+    from ui.history import Document
+    from ui.session.session import Session
+    from ui.window.main_window import MainWindow
+
+    make_application("dark")
+    made = MainWindow(Document(), Session(), tmp_path / "state")
+    made.show()
+    qtbot.waitExposed(made)
+    monkeypatch.setattr(QMessageBox, "exec", lambda self: QMessageBox.StandardButton.Discard)
+    yield made
+    made.close()
+    made.deleteLater()
+    qapp.setStyleSheet("")
+
+
 @pytest.fixture(autouse=True)
 def _no_leaked_threads():
     before = set(threading.enumerate())

@@ -196,12 +196,8 @@ class Notice:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a project keeps of the session: weights, and the run that is going on."""
+    """What a project keeps of the session: weights, the run that is going on, and after how many steps they are so."""
 
     weights: dict[str, np.ndarray]
     run: PausedRun | None
-
-    @property
-    def step(self) -> int:
-        """Finished steps of the run that is going on."""
-        return 0 if self.run is None else self.run.step
+    step: int = 0

@@ -384,6 +384,8 @@ class Worker(CommandThread):
         """Copies of all weights, and the run that is going on, if any."""
         training = self.training
         if self._events is None or training is None or not training.state.step:
-            return Contents(self.living.weights(), None)
+            # A run that an edit has ended still tells, in every progress, how far it came.
+            return Contents(self.living.weights(), None, 0 if training is None else training.state.step)
         checkpoint = self._before_step or training.checkpoint()
-        return Contents(checkpoint.net, PausedRun(checkpoint, training.options, training.facts))
+        run = PausedRun(checkpoint, training.options, training.facts)
+        return Contents(checkpoint.net, run, run.step)

@@ -7,6 +7,7 @@ from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWi
 
 from ui.scopes import ALL_SCOPES
 from ui.scopes.base import Scope
+from ui.scopes.loss import LossScope
 from ui.theme import look
 
 _AREA = Qt.DockWidgetArea
@@ -33,6 +34,11 @@ class Docks:
         self.scopes: list[Scope] = [kind() for kind in ALL_SCOPES]
         self.scope_docks = [self._dock(s.title, s.name, s, _AREA.BottomDockWidgetArea) for s in self.scopes]
         self.build()
+
+    @property
+    def loss(self) -> LossScope:
+        """The curves of the runs."""
+        return next(scope for scope in self.scopes if isinstance(scope, LossScope))
 
     @property
     def all(self) -> list[QDockWidget]:

@@ -65,6 +65,8 @@ class Project(QObject):
         """The weights have changed, unless the training is at the very step that is in the file."""
         if progress.phase is Phase.IDLE:
             self._behind = False
+        if progress.phase is Phase.RUNNING and not progress.step:
+            self._step = 0  # another run begins, whose steps are not those in the file
         if self._behind or self.trained or progress.step in (0, self._step):
             return
         self.trained = True

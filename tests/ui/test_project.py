@@ -1,0 +1,26 @@
+"""The document's file: when there is something to save, and what is said about it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.ui.windows import choose, learn
+from ui.document.state import DocumentState
+
+
+def _with_batch(state: DocumentState, size: int) -> DocumentState:
+    options = replace(state.settings.options, batch_size=size)
+    return replace(state, settings=replace(state.settings, options=options))
+
+
+def test_what_is_saved_stays_saved_until_something_changes(qtbot, app_window, tmp_path):
+    choose(qtbot, app_window, "moons")
+    learn(qtbot, app_window)
+    app_window.document.apply("Change batch size", _with_batch(app_window.document.state, 16))
+    assert app_window.project.save_to(tmp_path / "mine.nnvis") and not app_window.project.dirty
+    app_window.document.select(["fc1"])
+    app_window.session.look_at(frozenset(["fc1"]), frozenset())
+    qtbot.wait(500)
+    assert not app_window.project.dirty
+    learn(qtbot, app_window)  # another run, which comes to the very step at which the file was saved
+    assert app_window.project.dirty
