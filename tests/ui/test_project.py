@@ -24,3 +24,16 @@ def test_what_is_saved_stays_saved_until_something_changes(qtbot, app_window, tm
     assert not app_window.project.dirty
     learn(qtbot, app_window)  # another run, which comes to the very step at which the file was saved
     assert app_window.project.dirty
+
+
+def test_the_error_of_a_file_goes_once_another_is_read_or_written(qtbot, app_window, tmp_path):
+    window = app_window
+    choose(qtbot, window, "moons")
+    (tmp_path / "torn.nnvis").write_bytes(b"PK\x03\x04 torn")
+    assert not window.project.open(tmp_path / "torn.nnvis") and window.banner.isVisible()
+    assert window.project.save_to(tmp_path / "mine.nnvis") and not window.banner.isVisible()
+    assert not window.project.save_to(tmp_path / "no such folder" / "mine.nnvis") and window.banner.isVisible()
+    window.document.select(["fc1"])
+    window.banner.check()
+    assert window.banner.isVisible()
+    assert window.project.open(tmp_path / "mine.nnvis") and not window.banner.isVisible()

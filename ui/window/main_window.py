@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 from pathlib import Path
 
@@ -15,8 +14,6 @@ from nnvis.graph import INPUT
 from nnvis.runs.files import write_bytes
 from ui.canvas.export import picture_file
 from ui.canvas.view import CanvasView
-from ui.document.analysis import Fault
-from ui.document.fixes import fixes
 from ui.document.layout import place_after
 from ui.document.state import DocumentState
 from ui.history import Document
@@ -36,6 +33,7 @@ from ui.window.docks import Docks
 from ui.window.project import Project
 from ui.window.recovery import Recovery
 from ui.window.scope_wiring import ScopeWiring
+from ui.window.sentences import Sentences
 from ui.window.shortcuts import Shortcuts
 from ui.window.start_page import StartPage
 from ui.window.status import Status
@@ -72,6 +70,7 @@ class MainWindow(QMainWindow):
         self._make_frame()
         self.docks = Docks(self, self.palette_panel, self.inspector, self.training_panel)
         self.scope_wiring = ScopeWiring(document, session, self.docks.scopes)
+        self.sentences = Sentences(self)
         self._finish_menus()
         self._connect_document()
         self._connect_session()
@@ -113,18 +112,16 @@ class MainWindow(QMainWindow):
     def _connect_document(self) -> None:
         self.document.changed.connect(self._document_changed)
         self.canvas.search_requested.connect(self._search)
-        self.canvas.fault_clicked.connect(lambda name, _: self._offer_fixes(name))
         self.canvas.status.connect(self.status.hint)
         self.palette_panel.chosen.connect(self._add_from_palette)
         self.start_page.template_chosen.connect(self._begin)
         self.start_page.open_requested.connect(self.open_file)
         self.start_page.file_chosen.connect(lambda path: self.project.open(path))
-        self.project.failed.connect(self.banner.say)
         self.project.title_changed.connect(self._show_title)
         self.project.opened.connect(self._show_canvas)
         self.project.saved.connect(self._after_saving)
         for scope in self.docks.scopes:
-            scope.failed.connect(self.banner.say)
+            scope.failed.connect(self.sentences.say_file_error)
         self.training_panel.rate_changed.connect(self.session.set_learning_rate)
         self.training_panel.momentum_changed.connect(self.session.set_momentum)
         look().changed.connect(self._show_title)
@@ -135,8 +132,6 @@ class MainWindow(QMainWindow):
         session.snapshot.connect(self._show_snapshot)
         session.node_step.connect(self._show_node_step)
         session.statistics.connect(self.inspector.set_statistics)
-        session.failed.connect(self._say_failure)
-        session.notice.connect(lambda notice: self.banner.say(notice.sentence, notice.role))
 
     # --- what happens -------------------------------------------------------------------------------------
 
@@ -208,26 +203,6 @@ class MainWindow(QMainWindow):
     def _search(self, request) -> None:
         self.search.open(self.document, request.position, request.global_pos, request.source, request.target)
 
-    def _offer_fixes(self, name: str) -> None:
-        for fault in self.document.analysis.faults:
-            if fault.node == name:
-                self._say_fault(fault)
-                return
-
-    def _say_fault(self, fault: Fault) -> None:
-        """What is wrong, and what helps; until it has been put right."""
-        found = fixes(self.document.state, self.document.analysis, fault.node)
-        acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
-        where = f"{fault.node}: " if fault.node and fault.node not in fault.message else ""
-        self.banner.say(where + fault.message, "warn", acts, settled=lambda: fault not in self.document.analysis.faults)
-
-    def _say_failure(self, sentence: str) -> None:
-        """What kept the engine from going on; until other settings, or another run, let it."""
-        self.banner.say(sentence, settled=lambda: self.session.phase is not Phase.FAILED)
-
-    def _apply_fix(self, fix) -> None:
-        self.document.apply(fix.label, fix.apply())
-
     # --- File ---------------------------------------------------------------------------------------------
 
     def show_start_page(self) -> None:
@@ -279,7 +254,7 @@ class MainWindow(QMainWindow):
             try:
                 write_bytes(Path(name), picture_file(self.canvas.graph_scene, Path(name).suffix[1:]))
             except NnvisError as error:
-                self.banner.say(str(error))
+                self.sentences.say_file_error(str(error))
 
     # --- Edit ---------------------------------------------------------------------------------------------
 
@@ -326,25 +301,16 @@ class MainWindow(QMainWindow):
 
     # --- Run ----------------------------------------------------------------------------------------------
 
-    def _works(self) -> bool:
-        """Whether the network can run; else its first fault is said, with what helps."""
-        faults = self.document.analysis.faults
-        if not faults:
-            self.banner.hide()
-            return True
-        self._say_fault(faults[0])
-        return False
-
     def toggle_run(self) -> None:
-        if self._works():
+        if self.sentences.works():
             self.session.toggle()
 
     def step_batch(self) -> None:
-        if self._works():
+        if self.sentences.works():
             self.session.step_batch()
 
     def step_node(self) -> None:
-        if self._works():
+        if self.sentences.works():
             self.session.step_node()
 
     # --- Help ---------------------------------------------------------------------------------------------
