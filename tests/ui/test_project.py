@@ -37,3 +37,16 @@ def test_the_error_of_a_file_goes_once_another_is_read_or_written(qtbot, app_win
     window.banner.check()
     assert window.banner.isVisible()
     assert window.project.open(tmp_path / "mine.nnvis") and not window.banner.isVisible()
+
+
+def test_runs_of_one_network_are_compared_and_go_with_it(qtbot, app_window):
+    window, loss = app_window, app_window.docks.loss
+    choose(qtbot, window, "moons")
+    learn(qtbot, window)
+    window.document.apply("Change batch size", _with_batch(window.document.state, 16))
+    learn(qtbot, window)
+    qtbot.waitUntil(lambda: list(loss.runs) == ["run 1", "run 2"], timeout=20_000)
+    window.project.new(window.document.state)
+    qtbot.waitUntil(lambda: not loss.runs, timeout=20_000)
+    learn(qtbot, window)
+    assert list(loss.runs) == ["run 1"]

@@ -166,3 +166,36 @@ def test_of_very_many_runs_the_newest_and_the_named_ones_stay(qtbot):
         if number == 2:
             scope.rename("run 2", "without dropout")
     assert list(scope.runs) == ["run 2", *(f"run {k}" for k in range(7, 12))]
+
+
+def test_a_run_that_diverges_does_not_flatten_the_others(qtbot, loss):
+    steps = np.arange(1.0, 101)
+    wild = np.where(steps < 50, 2.0, np.exp(steps))
+    wild[-1] = np.inf
+    loss.add_curves(Curves("run 3", steps, wild, np.full(100, 0.1), steps))
+    drawn(qtbot, loss)
+    view = loss.plots["loss"].getPlotItem().getViewBox()
+    view.updateAutoRange()
+    assert 2 < view.viewRange()[1][1] < 10 and "run 3 goes beyond the axis" in loss.line.text
+    loss.log.setChecked(True)
+    drawn(qtbot, loss)
+    view.updateAutoRange()
+    assert 0.3 < view.viewRange()[1][1] < 4
+    loss.log.setChecked(False)
+    view.setYRange(0, 1e9)
+    drawn(qtbot, loss)
+    assert view.viewRange()[1][1] > 1e8, "what the user has chosen stays"
+    loss.show_run("run 3", False)
+    loss.plots["loss"].getPlotItem().enableAutoRange()
+    drawn(qtbot, loss)
+    assert view.viewRange()[1][1] < 3 and "beyond" not in loss.line.text
+
+
+def test_another_network_has_runs_of_its_own(qtbot, loss):
+    loss.remove("run 1")
+    loss.begin_anew()
+    drawn(qtbot, loss)
+    assert not loss.runs and not loss._curves and not loss.back.isVisible() and not loss.has_data
+    loss.add_curves(curves("run 1", loss=3.0))
+    drawn(qtbot, loss)
+    assert loss.runs["run 1"].loss[0] > 2.9 and _lines(loss, "loss") == {"run 1"}

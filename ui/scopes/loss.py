@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
-import pyqtgraph as pg
 from PySide6.QtCore import QPoint, Qt
 from PySide6.QtWidgets import QCheckBox, QLabel, QPushButton, QSlider, QWidget
 
 from ui.scopes.base import Scope
+from ui.scopes.curve import Curve, beyond, ceiling
 from ui.scopes.legend import Legend
 from ui.scopes.marks import Mark
 from ui.scopes.panes import Pane
@@ -56,7 +58,8 @@ class LossScope(Scope):
             Pane("runs", self.legend, 240, 70, 1),
         )  # fmt: skip
         self.bar.add(self.back)
-        self._curves: dict[tuple[str, str, str], pg.PlotDataItem] = {}
+        self._curves: dict[tuple[str, str, str], Curve] = {}
+        self._top = math.inf
         self._connect()
 
     def _connect(self) -> None:
@@ -98,6 +101,16 @@ class LossScope(Scope):
         for key in unnamed[: max(0, len(self.runs) - MOST_RUNS)]:
             del self.runs[key]
         self._drop_items()
+
+    def begin_anew(self) -> None:
+        """Another network comes, with runs of its own: curves of two networks do not share their axes."""
+        self.runs, self.removed, self._count = {}, None, 0
+        self._gone.clear()
+        self.back.hide()
+        self._drop_items()
+        for plot in self.plots.values():
+            plot.getPlotItem().enableAutoRange()
+        self.redraw()
 
     def rename(self, key: str, label: str) -> None:
         """Give a run another name; "" gives it its first one again."""
@@ -144,6 +157,7 @@ class LossScope(Scope):
 
     def draw(self) -> None:
         amount = self.smooth.value() / 100
+        self._top = ceiling(self.visible_runs, self.log.isChecked())
         for run in self.runs.values():
             for name, scale in _SCALE.items():
                 values = run.drawn(name, amount)
@@ -163,16 +177,18 @@ class LossScope(Scope):
         if item is None:
             if not shown:
                 return
-            item = self._curves[run.key, name, kind] = pg.PlotDataItem()
+            item = self._curves[run.key, name, kind] = Curve()
             self._dress(item, run.number, name, kind)
             self.plots[name].addItem(item)
-        if item.isVisible() != shown:
+        top = self._top if name == "loss" else math.inf
+        if item.isVisible() != shown or item.ceiling != top:
             item.setVisible(shown)
+            item.ceiling = top
             self.plots[name].getPlotItem().getViewBox().updateAutoRange()
         if shown:
             item.setData(*(thinned(x, y, self.plots["loss"].zoomed()) if kind == "batches" else (x, y)))
 
-    def _dress(self, item: pg.PlotDataItem, number: int, name: str, kind: str) -> None:
+    def _dress(self, item: Curve, number: int, name: str, kind: str) -> None:
         if kind == "batches":
             item.setPen(pen(number))
             return
@@ -248,7 +264,10 @@ class LossScope(Scope):
         return found
 
     def at_rest(self) -> str:
-        return _said(self.visible_runs[-1]) if self.visible_runs else self.summary()
+        runs = self.visible_runs
+        gone = beyond(runs, self.log.isChecked())
+        more = f" The loss of {', '.join(gone)} goes beyond the axis." if gone else ""
+        return _said(runs[-1]) + more if runs else self.summary()
 
     # --- words --------------------------------------------------------------------------------------------
 

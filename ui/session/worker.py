@@ -167,6 +167,7 @@ class Worker(CommandThread):
         self._end_run()
         self.graph = self.training = None
         self.living.forget()
+        self._runs, self._points = 0, Points("")
         self.emit("saved", Saved(None, 0))
         self._set(Phase.IDLE)
 

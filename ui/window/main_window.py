@@ -119,6 +119,7 @@ class MainWindow(QMainWindow):
         self.start_page.file_chosen.connect(lambda path: self.project.open(path))
         self.project.title_changed.connect(self._show_title)
         self.project.opened.connect(self._show_canvas)
+        self.project.arrived.connect(self.docks.loss.begin_anew)
         self.project.saved.connect(self._after_saving)
         for scope in self.docks.scopes:
             scope.failed.connect(self.sentences.say_file_error)

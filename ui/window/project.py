@@ -34,12 +34,15 @@ class Project(QObject):
         One sentence.
     opened()
         Another document is shown.
+    arrived()
+        The session has heard of it, too: all messages from now on are about it.
     saved(Path)
     """
 
     title_changed = Signal()
     failed = Signal(str)
     opened = Signal()
+    arrived = Signal()
     saved = Signal(object)
 
     def __init__(self, document: Document, session: Session, window: QWidget):
@@ -63,8 +66,9 @@ class Project(QObject):
 
     def note_training(self, progress: Progress) -> None:
         """The weights have changed, unless the training is at the very step that is in the file."""
-        if progress.phase is Phase.IDLE:
+        if progress.phase is Phase.IDLE and self._behind:
             self._behind = False
+            self.arrived.emit()
         if progress.phase is Phase.RUNNING and not progress.step:
             self._step = 0  # another run begins, whose steps are not those in the file
         if self._behind or self.trained or progress.step in (0, self._step):
