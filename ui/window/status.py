@@ -7,6 +7,10 @@ from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar
 from ui.document.analysis import Analysis
 from ui.session.messages import Phase, Progress
 from ui.theme import look
+from ui.window.elided import ElidedLabel
+
+#: Pixels, at font scale 1, that progress and hints have for themselves.
+_LEAST = 420
 
 
 class Status(QStatusBar):
@@ -15,7 +19,7 @@ class Status(QStatusBar):
     def __init__(self) -> None:
         super().__init__()
         self.setSizeGripEnabled(False)
-        self._hint, self._progress, self._machine = QLabel(), QLabel(), QLabel()
+        self._hint, self._progress, self._machine = ElidedLabel(), ElidedLabel(), QLabel()
         self._count, self._fit = QLabel(), QLabel()
         self._bar = QProgressBar(textVisible=False)
         self._bar.setFixedWidth(120)
@@ -25,9 +29,9 @@ class Status(QStatusBar):
         self.addWidget(self._bar)
         self.addWidget(self._progress)
         self.addWidget(self._hint, 1)
-        self.addPermanentWidget(self._machine)
-        self.addPermanentWidget(self._count)
-        self.addPermanentWidget(self._fit)
+        for label in (self._machine, self._count, self._fit):
+            label.setContentsMargins(8, 0, 0, 0)
+            self.addPermanentWidget(label)
         self._analysis: Analysis | None = None
         look().changed.connect(self._paint)
 
@@ -38,6 +42,18 @@ class Status(QStatusBar):
     def show_machine(self, text: str) -> None:
         """What computes: "cpu, 2 threads, AVX2"."""
         self._machine.setText(text)
+        self._drop_least()
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._drop_least()
+
+    def _drop_least(self) -> None:
+        """What says least goes first where there is little room: the machine, then the size of the network."""
+        room = self.width() - _LEAST * look().scale - self._fit.sizeHint().width()
+        for label in (self._count, self._machine):
+            room -= label.sizeHint().width() + 8
+            label.setVisible(room >= 0)
 
     def show_progress(self, progress: Progress) -> None:
         """How far the training is."""
@@ -65,6 +81,7 @@ class Status(QStatusBar):
         self._fit.setText(f"{text} ")
         self._fit.setToolTip("\n".join(f.message for f in self._analysis.faults[:8]))
         self._fit.setStyleSheet(f"color: {getattr(look().theme, role)};")
+        self._drop_least()
 
 
 def progress_text(p: Progress) -> str:
