@@ -1,19 +1,27 @@
-"""A small map of the whole network in the corner; hidden while everything is in view."""
+"""A small map of the whole network in a corner where no selected node lies; hidden while everything is in view."""
 
 from __future__ import annotations
 
-from PySide6.QtCore import QPointF, QRectF, QSize, Qt
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QMouseEvent, QPainter, QPaintEvent, QPen, QPixmap
-from PySide6.QtWidgets import QGraphicsView, QWidget
+from PySide6.QtWidgets import QWidget
 
 from ui.canvas.scene import CanvasScene
 from ui.theme import look
+
+if TYPE_CHECKING:
+    from ui.canvas.camera import Camera
+
+#: Pixels between the map and the edges of the view.
+_MARGIN = 12
 
 
 class Minimap(QWidget):
     """Click or drag to go somewhere."""
 
-    def __init__(self, view: QGraphicsView, scene: CanvasScene):
+    def __init__(self, view: Camera, scene: CanvasScene):
         super().__init__(view.viewport())
         self.view, self.scene = view, scene
         self.setFixedSize(QSize(176, 108))
@@ -28,12 +36,22 @@ class Minimap(QWidget):
         self._nodes = None
 
     def refresh(self) -> None:
-        """Move to the corner, and show only if there is something out of view."""
+        """Move to a corner, and show only if there is something out of view."""
         room = self.view.viewport().rect()
-        self.move(room.width() - self.width() - 12, room.height() - self.height() - 12)
-        content = self.scene.content()
-        self.setVisible(not self._seen().contains(content) and room.width() > 420 and room.height() > 280)
+        corner = self._free_corner(room)
+        self.move(corner or self.pos())
+        hides = not self._seen().contains(self.scene.content())
+        self.setVisible(corner is not None and hides and room.width() > 420 and room.height() > 280)
         self.update()
+
+    def _free_corner(self, room: QRect) -> QPoint | None:
+        """The lower right one, or the first other one that leaves the selected nodes to be seen."""
+        right, bottom = room.width() - self.width() - _MARGIN, room.height() - self.height() - _MARGIN
+        corners = [QPoint(x, y) for x in (right, _MARGIN) for y in (bottom, _MARGIN)]
+        chosen = [item for item in self.scene.nodes.values() if item.isSelected()]
+        taken = [self.view.mapFromScene(item.sceneBoundingRect()).boundingRect() for item in chosen]
+        free = (at for at in corners if not any(area.intersects(QRect(at, self.size())) for area in taken))
+        return next(free, None)
 
     def _seen(self) -> QRectF:
         return self.view.mapToScene(self.view.viewport().rect()).boundingRect()
@@ -76,6 +94,7 @@ class Minimap(QWidget):
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         scale, shift = self._transform()
+        self.view.by_hand = True
         self.view.centerOn((event.position() - shift) / scale)
         self.refresh()
 

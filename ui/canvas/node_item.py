@@ -136,7 +136,7 @@ class NodeItem(QGraphicsItem):
             painter.setPen(border)
             painter.drawRect(body)
             return
-        growth = round(4 * min(_MOST_GROWTH, max(1.0, FULL / zoom))) / 4  # in steps, so that few fonts are made
+        growth = _growth(zoom / look().scale)
         header = _HEADER * (1.4 if growth >= 1.3 else 1.0)
         if zoom < _ROUND:
             self._paint_square_box(painter, hue, border, header)
@@ -196,19 +196,19 @@ class NodeItem(QGraphicsItem):
             size *= room / wide
         painter.setFont(_font(size, numbers=True))
         painter.setPen(look().color("text" if self.face.shape else "muted"))
-        height = NODE_HEIGHT - top if growth >= 1.3 else 26
+        height = NODE_HEIGHT - top if growth >= 1.3 else 27 - 4 * (growth - 1)  # moved up where the row below is larger
         painter.drawText(QRectF(10, top, room, height), Qt.AlignmentFlag.AlignVCenter, shape)
         if growth < 1.3:
-            self._paint_kind(painter)
+            self._paint_kind(painter, growth)
         if self.show_strip and self.strip is not None:
             self._paint_strip(painter, QRectF(8, NODE_HEIGHT, NODE_WIDTH - 16, _STRIP - 6))
 
-    def _paint_kind(self, painter: QPainter) -> None:
-        small = _font(SMALL)
+    def _paint_kind(self, painter: QPainter, growth: float) -> None:
+        small = _font(SMALL * growth)
         painter.setFont(small)
         painter.setPen(look().color("muted"))
         count = f"{self.face.parameters:,}" if self.face.parameters else ""
-        row = QRectF(10, _HEADER + 25, NODE_WIDTH - 20, 16)
+        row = QRectF(10, _HEADER + 25, NODE_WIDTH - 20, 16 * growth)
         kind = f"{self.face.count} nodes" if self.face.count else self.face.kind
         room = row.width() - _width(count, small) - 8
         painter.drawText(row, Qt.AlignmentFlag.AlignLeft, _elided(kind, small, room, Qt.TextElideMode.ElideRight))
@@ -241,9 +241,14 @@ class NodeItem(QGraphicsItem):
 # --- what hundreds of nodes share ---------------------------------------------------------------------------
 
 
+def _growth(zoom: float) -> float:
+    """How much larger text is at this zoom, relative to the app's text; in steps, so that few fonts are made."""
+    return round(4 * min(_MOST_GROWTH, max(1.0, FULL / zoom))) / 4
+
+
 @functools.lru_cache(256)
 def _font(pixels: float, bold: bool = False, numbers: bool = False) -> QFont:
-    """A font of so many scene units: nodes keep their size when the app's text grows, for one zooms instead."""
+    """A font of so many scene units."""
     font = look().font(NORMAL, bold=bold, numbers=numbers)
     font.setPixelSize(max(1, round(pixels)))
     return font

@@ -192,6 +192,11 @@ class CanvasScene(QGraphicsScene):
 
     # --- selection ----------------------------------------------------------------------------------------
 
+    @property
+    def telling(self) -> bool:
+        """Whether the selection is being changed here, by the mouse."""
+        return self._busy
+
     def _tell_selection(self) -> None:
         if not self._busy:
             self._busy = True

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QWheelEvent
+from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
 from PySide6.QtWidgets import QGraphicsView, QInputDialog, QWidget
 
 from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
 from ui.canvas import clipboard
-from ui.canvas.minimap import Minimap
+from ui.canvas.camera import Camera
 from ui.canvas.node_item import NodeItem
 from ui.canvas.scene import CanvasScene
 from ui.canvas.step_card import StepCard
@@ -27,10 +27,6 @@ from ui.palette.actions import add_entry
 from ui.session.messages import NodeStep
 from ui.theme import GRID, LARGE, look
 
-_CLOSEST, _FARTHEST = 3.0, 0.05
-#: Zoom down to which the text of nodes can be read, and the zoom to begin with where not all can be seen at that.
-READABLE, BEGINNING = 0.45, 0.8
-
 
 @dataclass(frozen=True)
 class SearchRequest:
@@ -42,7 +38,7 @@ class SearchRequest:
     target: tuple[str, int] | None = None
 
 
-class CanvasView(QGraphicsView):
+class CanvasView(Camera):
     """The network, to be looked at and edited.
 
     Signals
@@ -59,86 +55,32 @@ class CanvasView(QGraphicsView):
     status = Signal(str)
 
     def __init__(self, document: Document, parent: QWidget | None = None):
-        super().__init__(parent)
-        self.document, self.graph_scene = document, CanvasScene(document)
-        self.setScene(self.graph_scene)
+        super().__init__(CanvasScene(document), parent)
+        self.document = document
         self.setAccessibleName("Canvas: the network")
         self.setFrameShape(QGraphicsView.Shape.NoFrame)
         self.setViewportUpdateMode(QGraphicsView.ViewportUpdateMode.MinimalViewportUpdate)
         self.setDragMode(QGraphicsView.DragMode.RubberBandDrag)
         self.setTransformationAnchor(QGraphicsView.ViewportAnchor.AnchorUnderMouse)
-        for each in (self.setHorizontalScrollBarPolicy, self.setVerticalScrollBarPolicy):
-            each(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.setAcceptDrops(True)
         self.setMouseTracking(True)
-        self.minimap = Minimap(self, self.graph_scene)
         self.step_card = StepCard(self)
         self._drag: WireDrag | None = None
         self._pan: QPoint | None = None
-        self.graph_scene.places_changed.connect(self.minimap.refresh)
+        document.selection_changed.connect(self._show_selected)
         document.changed.connect(self._show_hint_anew)
 
     # --- the view -----------------------------------------------------------------------------------------
 
-    def fit(self) -> None:
-        """Show the whole network."""
-        area = self.graph_scene.content().adjusted(-48, -48, 48, 48)
-        self.fitInView(area, Qt.AspectRatioMode.KeepAspectRatio)
-        if self.transform().m11() > 1:
-            self.resetTransform()
-            self.centerOn(area.center())
-        self._moved()
-
-    def show_start(self) -> None:
-        """Show the whole network if it can be read then; else its beginning."""
-        self.fit()
-        if self.transform().m11() < READABLE:
-            area = self.graph_scene.content()
-            self.resetTransform()
-            self.scale(BEGINNING, BEGINNING)
-            first = self.graph_scene.nodes[INPUT].sceneBoundingRect().center()
-            room = self.mapToScene(self.viewport().rect()).boundingRect()
-            self.centerOn(area.left() + room.width() / 2 - 48, first.y())
-            self._moved()
-
-    def _moved(self) -> None:
-        """Another part of the network is seen, or from another distance."""
-        self.graph_scene.set_zoom(self.transform().m11())
-        self.minimap.refresh()
-
-    def zoom(self, factor: float) -> None:
-        """Zoom in (above 1) or out."""
-        scale = self.transform().m11() * factor
-        if _FARTHEST <= scale <= _CLOSEST:
-            self.scale(factor, factor)
-            self._moved()
-
-    def zoom_in(self) -> None:
-        """Closer."""
-        self.zoom(1.25)
-
-    def zoom_out(self) -> None:
-        """Farther."""
-        self.zoom(0.8)
-
-    def center_on(self, name: str) -> None:
-        """Bring a node to the middle."""
-        item = self.graph_scene.nodes.get(self.graph_scene.shown(name))
-        if item is not None:
-            self.centerOn(item)
-            self.minimap.refresh()
-
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)
-        self.minimap.refresh()
         self.step_card.place()
 
-    def scrollContentsBy(self, dx: int, dy: int) -> None:
-        super().scrollContentsBy(dx, dy)
+    def _show_selected(self, names: tuple[str, ...]) -> None:
+        """What was selected elsewhere, or has just been added, is brought into view."""
+        if len(names) == 1 and not self.graph_scene.telling:
+            self.reveal(names[0])
         self.minimap.refresh()
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        self.zoom(1.0015 ** event.angleDelta().y())
 
     def _show_hint_anew(self, before, after) -> None:
         if bool(before.nodes) != bool(after.nodes):
@@ -286,15 +228,13 @@ class CanvasView(QGraphicsView):
             if port is not None:
                 self._drag = WireDrag(self.graph_scene, port)
                 return
-        super().mousePressEvent(event)
+        super().mousePressEvent(_extending(event))
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         place = event.position().toPoint()
         if self._pan is not None:
-            moved = place - self._pan
+            self.pan(place - self._pan)
             self._pan = place
-            for bar, delta in ((self.horizontalScrollBar(), moved.x()), (self.verticalScrollBar(), moved.y())):
-                bar.setValue(bar.value() - delta)
             return
         if self._drag is not None:
             self.status.emit(self._drag.move(self.mapToScene(place), 2 * self._reach()))
@@ -311,7 +251,7 @@ class CanvasView(QGraphicsView):
         if self._drag is not None:
             self._end_drag(event)
             return
-        super().mouseReleaseEvent(event)
+        super().mouseReleaseEvent(_extending(event))
         self.graph_scene.commit_moves()
 
     def _end_drag(self, event: QMouseEvent) -> None:
@@ -418,6 +358,16 @@ class CanvasView(QGraphicsView):
     def set_gradient_tint(self, gradients: Mapping[str, float] | None) -> None:
         """Tint wires by gradient; None: plain wires."""
         self.graph_scene.set_gradients(gradients)
+
+
+def _extending(event: QMouseEvent) -> QMouseEvent:
+    """The event, with Shift doing what Ctrl does: extend the selection."""
+    keys = Qt.KeyboardModifier
+    if not event.modifiers() & keys.ShiftModifier:
+        return event
+    held = (event.modifiers() & ~keys.ShiftModifier) | keys.ControlModifier
+    places = event.position(), event.scenePosition(), event.globalPosition()
+    return QMouseEvent(event.type(), *places, event.button(), event.buttons(), held, event.pointingDevice())
 
 
 def _pair(point: QPointF) -> tuple[float, float]:

@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 
 from PySide6.QtCore import QPointF, Qt
 from PySide6.QtGui import QPen
-from PySide6.QtWidgets import QGraphicsPathItem, QGraphicsSimpleTextItem
+from PySide6.QtWidgets import QGraphicsPathItem
 
 from nnvis.layers.base import describe
 from ui.canvas.scene import CanvasScene
 from ui.canvas.wire_item import route
+from ui.canvas.word import Word
 from ui.document import edits
 from ui.document.analysis import judge
 from ui.document.arithmetic import shape_sum
@@ -52,7 +53,7 @@ class WireDrag:
         state = scene.document.state
         if start.slot is not None and start.node in state.nodes:
             self._take_off(state)
-        self.line, self.label = QGraphicsPathItem(), QGraphicsSimpleTextItem()
+        self.line, self.label = QGraphicsPathItem(), Word()
         self.line.setPen(QPen(look().color("accent"), 2, Qt.PenStyle.DashLine))
         self.line.setZValue(3)
         self.label.setZValue(4)
@@ -87,7 +88,7 @@ class WireDrag:
         sentence, fine = self.judge(wire) if wire else ("", True)
         self.label.setText(sentence)
         self.label.setBrush(look().color("good" if fine else "bad"))
-        self.label.setPos(at + QPointF(14, 14))
+        self.label.setPos(at + QPointF(20, 20))
         return sentence
 
     def _place(self, port: Port) -> QPointF:

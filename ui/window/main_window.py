@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from PySide6.QtCore import QEvent, QMimeData, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
-from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QFileDialog, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
 from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
@@ -28,7 +29,7 @@ from ui.theme import look
 from ui.window.actions import Actions
 from ui.window.banner import Banner
 from ui.window.closing import Closing
-from ui.window.commands import CommandPalette
+from ui.window.commands import CommandPalette, NodeFinder
 from ui.window.docks import Docks
 from ui.window.project import Project
 from ui.window.recovery import Recovery
@@ -93,7 +94,7 @@ class MainWindow(QMainWindow):
         self.addToolBar(self.transport)
         self.status = Status()
         self.setStatusBar(self.status)
-        self.commands = CommandPalette(self)
+        self.commands, self.finder = CommandPalette(self), NodeFinder(self, self.canvas)
 
     def _finish_menus(self) -> None:
         edit, view = self.actions_table.menus["&Edit"], self.actions_table.menus["&View"]
@@ -260,11 +261,7 @@ class MainWindow(QMainWindow):
     # --- Edit ---------------------------------------------------------------------------------------------
 
     def find_node(self) -> None:
-        names = list(self.document.state.nodes)
-        name, chosen = QInputDialog.getItem(self, "Find node", "Name", names, editable=True) if names else ("", False)
-        if chosen and name in names:
-            self.document.select([name])
-            self.canvas.center_on(name)
+        self.finder.open()
 
     # --- View ---------------------------------------------------------------------------------------------
 
@@ -277,15 +274,18 @@ class MainWindow(QMainWindow):
             self.canvas.set_gradient_tint(None)
 
     def layout_build(self) -> None:
-        self.docks.build()
-        QTimer.singleShot(50, self.canvas, self.canvas.show_start)
+        self._arrange(self.docks.build, follows=False)
 
     def layout_watch(self) -> None:
-        self.docks.watch()
-        QTimer.singleShot(50, self.canvas, self.canvas.show_start)
+        self._arrange(self.docks.watch, follows=True)
 
     def layout_present(self) -> None:
-        self.docks.present()
+        self._arrange(self.docks.present, follows=True)
+
+    def _arrange(self, layout: Callable[[], None], follows: bool) -> None:
+        """Where one looks rather than builds, the network is fitted again whenever the canvas changes its size."""
+        layout()
+        self.canvas.follows = follows
         QTimer.singleShot(50, self.canvas, self.canvas.show_start)
 
     def theme_system(self) -> None:
