@@ -8,7 +8,7 @@ from PySide6.QtCore import QObject, QPoint, QPointF, Qt, Signal
 
 import nnvis as nv
 from nnvis.options import TrainOptions
-from tests.ui.scope_feed import at, classified, drawn, point, show
+from tests.ui.scope_feed import at, classified, drawn, point, show, with_nodes
 from ui.app import make_application
 from ui.history import Document
 from ui.scopes.activations import ActivationScope
@@ -193,3 +193,34 @@ def test_wrong_examples_and_first_ones_of_each_class_are_offered(monkeypatch):
     assert found.examples == tuple(range(8))
     looker.examples = (9, 3, 10**6)
     assert look_once().examples == (9, 3)
+
+
+def test_the_pad_is_seen_with_its_answer_which_follows_the_network(qtbot):
+    scope = with_nodes(show(qtbot, PredictionScope(), 560, 300))
+    scope.show_snapshot(classified())
+    drawn(qtbot, scope)
+    assert scope.pad.isVisible() and scope.answer.isVisible()
+    assert not any(pane.name == "answer" for pane in scope.panes.panes)
+    asked = []
+    scope.predict.connect(lambda tag, example: asked.append(tag))
+    scope.show_snapshot(classified(step=11))
+    qtbot.wait(400)
+    assert not asked, "an empty sheet needs no answer"
+    scope.pad.draw_at(4, 4)
+    qtbot.waitUntil(lambda: len(asked) == 1)
+    scope.show_prediction(Prediction(asked[0], np.array([0.25, 0.5, 0.25]), ("ant", "bee", "cat")))
+    assert scope.answer.rows
+    for step in range(12, 32):
+        scope.show_snapshot(classified(step=step))
+    qtbot.waitUntil(lambda: len(asked) == 2)
+    qtbot.wait(400)
+    assert len(asked) == 2, "a few times a second at the most"
+    with_nodes(scope, 2)
+    assert not scope.answer.rows
+    scope.show_snapshot(classified(step=40))
+    scope.show_prediction(Prediction(asked[1], np.array([0.25, 0.5, 0.25]), ("ant", "bee", "cat")))
+    assert not scope.answer.rows, "an answer of the network before"
+    qtbot.waitUntil(lambda: len(asked) == 3)
+    scope._clear()
+    scope.show_prediction(Prediction(asked[2], np.array([0.25, 0.5, 0.25]), ("ant", "bee", "cat")))
+    assert not scope.answer.rows

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from PySide6.QtCore import QPointF, QRect, QRectF, QTimer, Signal
 from PySide6.QtGui import QImage, QMouseEvent, QPainter, QPaintEvent
-from PySide6.QtWidgets import QWidget
+from PySide6.QtWidgets import QBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ui.canvas.pictures import image
 from ui.theme import look
@@ -17,9 +19,10 @@ _INTERVAL = 60
 
 
 class DrawingPad(QWidget):
-    """Signals: ``drawn(ndarray)``, uint8 (H, W, C), while drawing."""
+    """Signals: ``drawn(ndarray)``, uint8 (H, W, C), while drawing; ``cleared()``."""
 
     drawn = Signal(object)
+    cleared = Signal()
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,6 +31,7 @@ class DrawingPad(QWidget):
         self.setToolTip("Draw here with the mouse; the right button clears")
         self._timer = QTimer(self, interval=_INTERVAL, singleShot=True)
         self._timer.timeout.connect(lambda: self.drawn.emit(self.example()))
+        self.ink = np.zeros((1, 1), np.float32)
         self.set_shape((28, 28, 1))
 
     def set_shape(self, shape: tuple[int, ...]) -> None:
@@ -38,8 +42,17 @@ class DrawingPad(QWidget):
 
     def clear(self) -> None:
         """A black sheet."""
+        drawn = self.drawing
         self.ink = np.zeros(self.shape[:2], np.float32)
+        self._timer.stop()
         self.update()
+        if drawn:
+            self.cleared.emit()
+
+    @property
+    def drawing(self) -> bool:
+        """Whether there is something on the pad."""
+        return bool(self.ink.any())
 
     def example(self) -> np.ndarray:
         """The drawing as an example of the data set, uint8 (H, W, C)."""
@@ -83,3 +96,31 @@ class DrawingPad(QWidget):
         painter.drawImage(QRectF(self._area()), shown)
         painter.setPen(look().color("border"))
         painter.drawRect(self._area().adjusted(0, 0, -1, -1))
+
+
+class DrawingBox(QWidget):
+    """The pad with what the network says about the drawing: beside it, or below where there is more height than width.
+
+    Parameters
+    ----------
+    pad : DrawingPad
+    answer : QWidget
+    clear : callable
+    """
+
+    def __init__(self, pad: DrawingPad, answer: QWidget, clear: Callable[[], None]):
+        super().__init__()
+        sheet, button = QVBoxLayout(), QPushButton("Clear")
+        sheet.addWidget(pad, 1)
+        sheet.addWidget(button)
+        button.clicked.connect(lambda: clear())
+        self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight, self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.addLayout(sheet, 1)
+        self._row.addWidget(answer, 1)
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        high = self.height() > 1.5 * self.width()
+        directions = QBoxLayout.Direction
+        self._row.setDirection(directions.TopToBottom if high else directions.LeftToRight)

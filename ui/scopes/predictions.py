@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import numpy as np
-from PySide6.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from PySide6.QtCore import QTimer
+from PySide6.QtWidgets import QWidget
 
 from ui.scopes.bars import Bars, Row, scrolled
 from ui.scopes.base import Scope, Wants
 from ui.scopes.confusion import CellExamples, Confusion
 from ui.scopes.examples import ExampleChoice, Examples, class_name
-from ui.scopes.pad import DrawingPad
+from ui.scopes.pad import DrawingBox, DrawingPad
 from ui.scopes.panes import Pane
 from ui.scopes.plane import PlanePlot
 from ui.session.messages import Prediction, Snapshot
 
 _DRAW = "draw on the pad"
+#: Milliseconds between two answers about one drawing, while the network changes.
+_AGAIN = 300
 
 
 class PredictionScope(Scope):
@@ -32,24 +35,18 @@ class PredictionScope(Scope):
         self.panes = self.add_panes(
             Pane("examples", scrolled(self.examples), 150, 70, 3), Pane("confusion", self.confusion, 150, 130, 2),
             Pane("boundary", self.plane, 180, 130, 3), Pane("cell", self.cell, 140, 120, 2),
-            Pane("drawing", self._pad_box(), 130, 130, 1), Pane("answer", scrolled(self.answer), 110, 100, 1),
+            Pane("drawing", DrawingBox(self.pad, scrolled(self.answer), self._clear), 210, 120, 2),
         )  # fmt: skip
         self.panes.set_available(cell=False)
         self.bar.add(self.choice, self.choice.numbers, self.choice.again)
         self._tag = 0
+        self._again = QTimer(self, interval=_AGAIN, singleShot=True)
+        self._again.timeout.connect(self._ask_again)
         self._connect()
-
-    def _pad_box(self) -> QWidget:
-        box, column, clear = QWidget(), QVBoxLayout(), QPushButton("Clear")
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.pad, 1)
-        column.addWidget(clear)
-        box.setLayout(column)
-        clear.clicked.connect(self._clear)
-        return box
 
     def _connect(self) -> None:
         self.pad.drawn.connect(self._ask)
+        self.pad.cleared.connect(self._forget_answer)
         for widget in (self.examples, self.confusion, self.answer):
             self.reads(widget, widget.value_at)
         self.reads(self.plane.viewport(), self.plane.value_at)
@@ -75,12 +72,33 @@ class PredictionScope(Scope):
 
     def _clear(self) -> None:
         self.pad.clear()
+
+    def _forget_answer(self) -> None:
+        self._tag += 1  # nor is one wanted that is under way
         self.answer.head = _DRAW
         self.answer.show_rows([])
 
     def _ask(self, example: np.ndarray) -> None:
         self._tag += 1
         self.predict.emit(self._tag, example)
+
+    def _network_changed(self) -> None:
+        """What the network said about the drawing no longer holds."""
+        if self.pad.drawing and self.isVisible() and not self._again.isActive():
+            self._again.start()
+
+    def _ask_again(self) -> None:
+        if self.pad.drawing and self.isVisible():
+            self._ask(self.pad.example())
+
+    def showEvent(self, event) -> None:
+        super().showEvent(event)
+        self._network_changed()
+
+    def set_nodes(self, names, kinds, families) -> None:
+        if names != self.names and self.pad.drawing:
+            self._forget_answer()  # of a network that is no more
+        super().set_nodes(names, kinds, families)
 
     def show_prediction(self, prediction: Prediction) -> None:
         if prediction.tag < self._tag:
@@ -99,6 +117,7 @@ class PredictionScope(Scope):
     def show_snapshot(self, snapshot: Snapshot) -> None:
         self.choice.snapshot = snapshot
         super().show_snapshot(snapshot)
+        self._network_changed()
 
     def draw(self) -> None:
         snapshot = self.snapshot
@@ -106,7 +125,7 @@ class PredictionScope(Scope):
         pictures = snapshot.images is not None and snapshot.images.ndim == 4
         drawable = pictures and snapshot.images is not None and snapshot.images.dtype == np.uint8
         self.panes.set_available(
-            examples=pictures, confusion=snapshot.confusion is not None, drawing=drawable, answer=drawable,
+            examples=pictures, confusion=snapshot.confusion is not None, drawing=drawable,
             boundary=snapshot.boundary is not None,
         )  # fmt: skip
         self.choice.set_shown(pictures)
