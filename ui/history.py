@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from PySide6.QtCore import QObject, Signal
 from PySide6.QtGui import QUndoCommand, QUndoStack
 
+from nnvis.graph import INPUT
 from ui.document.analysis import Analysis, analyse
 from ui.document.state import DocumentState
 
@@ -88,6 +89,18 @@ class Document(QObject):
     def _show(self, state: DocumentState) -> None:
         before, self.state = self.state, state
         self.analysis = analyse(state)
-        kept = tuple(n for n in self.selection if n == "input" or n in state.nodes or n in state.blocks)
+        chosen, self.selection = self.selection, _followed(self.selection, before, state)
+        kept = self.selection
         self.changed.emit(before, state)
-        self.select(kept)
+        if kept != chosen and self.selection == kept:
+            self.selection_changed.emit(kept)
+
+
+def _followed(names: tuple[str, ...], before: DocumentState, after: DocumentState) -> tuple[str, ...]:
+    """What of a selection is still there; a layer that is called otherwise stays selected."""
+    new = {node.born: name for name, node in after.nodes.items() if name not in before.nodes}
+    called = [
+        name if name == INPUT or name in after.nodes or name in after.blocks else new.get(before.nodes[name].born)
+        for name in names if name == INPUT or name in before.nodes or name in after.blocks
+    ]  # fmt: skip
+    return tuple(name for name in called if name is not None)

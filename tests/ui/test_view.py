@@ -145,3 +145,26 @@ def test_the_status_bar_keeps_its_right_side_whole(qtbot, lenet):
         assert lenet.status._hint.toolTip().startswith("An error")
     lenet.layout_build()
     assert lenet.status._count.isVisible()
+
+
+def test_a_renamed_node_stays_selected_and_what_was_said_before_goes(qtbot, lenet):
+    document = lenet.document
+    document.select(["fc1"])
+    line = lenet.inspector.editors["name"]
+    line.setFocus()
+    qtbot.keyClick(line, Qt.Key.Key_A, Qt.KeyboardModifier.ControlModifier)
+    qtbot.keyClicks(line, "dense")
+    qtbot.keyClick(line, Qt.Key.Key_Return)
+    assert "dense" in document.state.nodes and document.selection == ("dense",)
+    assert lenet.inspector.editors["name"].text() == "dense" and lenet.canvas.graph_scene.nodes["dense"].isSelected()
+    lenet.canvas.status.emit("A node cannot be called '': the name is empty.")
+    document.apply("Rename", edits.rename(document.state, "dense", "wide"))
+    assert document.selection == ("wide",) and not lenet.status._hint.text()
+    document.stack.undo()
+    document.stack.undo()
+    assert document.selection == ("fc1",)
+    document.apply("Delete", edits.delete(document.state, ["fc1"]))
+    assert document.selection == ()
+    lenet.canvas.status.emit("Saved mine.nnvis.")
+    lenet.project.new(document.state)
+    assert not lenet.status._hint.text()

@@ -140,6 +140,7 @@ class MainWindow(QMainWindow):
     def _document_changed(self, before: DocumentState, after: DocumentState) -> None:
         self.session.set_document(after)
         self.banner.check()
+        self.status.hint("")  # what it says is about what was before
         self.status.show_analysis(self.document.analysis)
         self.transport.show_settings(after.settings)
 
