@@ -14,9 +14,12 @@ from nnvis.probe import Histogram, NodeStatistics
 from nnvis.runs import PausedRun
 
 __all__ = [
-    "Contents", "Curves", "Histogram", "NodeStatistics", "NodeStep", "Notice", "Phase", "Prediction", "Progress",
-    "Saved", "Snapshot",
+    "RUN_ENDED", "Contents", "Curves", "Histogram", "NodeStatistics", "NodeStep", "Notice", "Phase", "Prediction",
+    "Progress", "Saved", "Snapshot",
 ]  # fmt: skip
+
+#: What is said when an edit ends a run.
+RUN_ENDED = "The run ended, since {} changed; Run begins anew with the weights that fit."
 
 
 class Phase(enum.Enum):
@@ -188,7 +191,7 @@ class Saved:
 
 @dataclass(frozen=True)
 class Notice:
-    """A sentence for the user; the role is the banner's: "accent" or "warn"."""
+    """A sentence for the user; the role is the banner's ("accent" or "warn"), or "status": a word in the status bar."""
 
     sentence: str
     role: str = "accent"

@@ -29,7 +29,7 @@ from ui.session.commands import CommandThread
 from ui.session.keeper import Keeper
 from ui.session.living import LivingNetwork
 from ui.session.looking import Looker
-from ui.session.messages import Contents, Notice, Phase, Prediction, Progress, Saved
+from ui.session.messages import RUN_ENDED, Contents, Notice, Phase, Prediction, Progress, Saved
 from ui.session.nodes import node_step
 from ui.session.pace import Meter, Points
 from ui.session.run_folders import LOCK, new_folder
@@ -138,6 +138,8 @@ class Worker(CommandThread):
             self.settings = settings
             return
         self._end_run()
+        if running:
+            self.emit("notice", Notice(RUN_ENDED.format("its settings" if same_net else "the network"), "status"))
         same_device = settings.device == self.settings.device
         reseeded = settings.options.seed != self.settings.options.seed
         self.graph, self.settings = graph, settings

@@ -23,7 +23,7 @@ from ui.palette.actions import add_entry
 from ui.palette.palette import Palette
 from ui.palette.search import SearchPopup
 from ui.scopes.budget import BUDGET
-from ui.session.messages import NodeStep, Phase, Progress, Snapshot
+from ui.session.messages import Phase, Progress, Snapshot
 from ui.session.session import Session
 from ui.theme import look
 from ui.window.actions import Actions
@@ -38,6 +38,7 @@ from ui.window.sentences import Sentences
 from ui.window.shortcuts import Shortcuts
 from ui.window.start_page import StartPage
 from ui.window.status import Status
+from ui.window.stepping import Stepping
 from ui.window.training_panel import TrainingPanel
 from ui.window.transport import Transport
 
@@ -67,11 +68,10 @@ class MainWindow(QMainWindow):
         self.recovery = Recovery(self.project, folder) if folder else None
         self.closing = Closing(self)
         self.actions_table = Actions(self)
-        self._stepping = False
         self._make_frame()
         self.docks = Docks(self, self.palette_panel, self.inspector, self.training_panel)
         self.scope_wiring = ScopeWiring(document, session, self.docks.scopes)
-        self.sentences = Sentences(self)
+        self.sentences, self.stepping = Sentences(self), Stepping(self)
         self._finish_menus()
         self._connect_document()
         self._connect_session()
@@ -132,7 +132,6 @@ class MainWindow(QMainWindow):
         session = self.session
         session.progress.connect(self._show_progress)
         session.snapshot.connect(self._show_snapshot)
-        session.node_step.connect(self._show_node_step)
         session.statistics.connect(self.inspector.set_statistics)
 
     # --- what happens -------------------------------------------------------------------------------------
@@ -158,10 +157,6 @@ class MainWindow(QMainWindow):
         self.status.show_progress(progress)
         if progress.phase is not self.transport.phase:
             self.transport.show_phase(progress.phase)
-        if progress.phase is not Phase.STEPPING and self._stepping:
-            self._stepping = False
-            self.canvas.show_step(None)
-            self.status.hint("")
         self.project.note_training(progress)
 
     def _show_snapshot(self, snapshot: Snapshot) -> None:
@@ -169,13 +164,6 @@ class MainWindow(QMainWindow):
             self.canvas.set_thumbnails(snapshot.features)
         if self.actions_table["tint"].isChecked():
             self.canvas.set_gradient_tint(snapshot.gradients)
-
-    def _show_node_step(self, step: NodeStep) -> None:
-        self._stepping = True
-        self.canvas.show_step(step)
-        self.status.hint(step.note)
-        if step.direction == "forward" and step.node and step.output is not None:
-            self.canvas.set_thumbnails({step.node: step.output[:1]})
 
     def _show_title(self) -> None:
         mark = "*" if self.project.dirty else ""

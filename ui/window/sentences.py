@@ -51,7 +51,10 @@ class Sentences(QObject):
 
     def say_notice(self, notice: Notice) -> None:
         """A word of the engine."""
-        self.window.banner.say(notice.sentence, notice.role)
+        if notice.role == "status":
+            self.window.status.hint(notice.sentence)
+        else:
+            self.window.banner.say(notice.sentence, notice.role)
 
     def say_file_error(self, sentence: str) -> None:
         """What is wrong with a file; until one has been read or written."""
