@@ -15,6 +15,7 @@ from nnvis.graph import INPUT
 from nnvis.runs.files import write_bytes
 from ui.canvas.export import picture_file
 from ui.canvas.view import CanvasView
+from ui.document.data_fit import misfit
 from ui.document.layout import place_after
 from ui.document.state import DocumentState
 from ui.history import Document
@@ -140,7 +141,7 @@ class MainWindow(QMainWindow):
         self.session.set_document(after)
         self.banner.check()
         self.status.hint("")  # what it says is about what was before
-        self.status.show_analysis(self.document.analysis)
+        self.status.show_analysis(self.document.analysis, misfit(after, self.document.analysis))
         self.transport.show_settings(after.settings)
 
     def event(self, event: QEvent) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from PySide6.QtCore import QObject
 
 from ui.document.analysis import Fault
+from ui.document.data_fit import data_fixes, misfit
 from ui.document.fixes import fixes
 from ui.session.messages import Notice, Phase
 
@@ -27,6 +28,7 @@ class Sentences(QObject):
         window.project.saved.connect(lambda _: self.file_works())
         window.session.failed.connect(self.say_failure)
         window.session.notice.connect(self.say_notice)
+        window.status.asked.connect(self.works)
         window.canvas.fault_clicked.connect(lambda name, _: self.offer_fixes(name))
 
     def offer_fixes(self, name: str) -> None:
@@ -44,6 +46,16 @@ class Sentences(QObject):
         self.window.banner.say(
             where + fault.message, "warn", acts, settled=lambda: fault not in self.document.analysis.faults
         )
+
+    def _say_misfit(self, sentence: str) -> None:
+        """That the data do not fit, and what helps."""
+        found = data_fixes(self.document.state, self.document.analysis)
+        acts = {fix.label: functools.partial(self._apply, fix) for fix in found}
+
+        def settled() -> bool:
+            return misfit(self.document.state, self.document.analysis) != sentence
+
+        self.window.banner.say(sentence, "warn", acts, settled)
 
     def say_failure(self, sentence: str) -> None:
         """What kept the engine from going on; until other settings, or another run, let it."""
@@ -70,10 +82,12 @@ class Sentences(QObject):
         self.document.apply(fix.label, fix.apply())
 
     def works(self) -> bool:
-        """Whether the network can run; else its first fault is said, with what helps."""
-        faults = self.document.analysis.faults
-        if not faults:
+        """Whether the network can run on its data; else its first fault is said, with what helps."""
+        faults, sentence = self.document.analysis.faults, misfit(self.document.state, self.document.analysis)
+        if faults:
+            self.say_fault(faults[0])
+        elif sentence:
+            self._say_misfit(sentence)
+        else:
             self.window.banner.hide()
-            return True
-        self.say_fault(faults[0])
-        return False
+        return not faults and not sentence

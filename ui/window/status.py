@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar
+from PySide6.QtCore import Signal
+from PySide6.QtWidgets import QLabel, QProgressBar, QStatusBar, QToolButton
 
 from ui.document.analysis import Analysis
 from ui.session.messages import Phase, Progress
@@ -14,13 +15,22 @@ _LEAST = 420
 
 
 class Status(QStatusBar):
-    """Shows :class:`Progress` and :class:`Analysis` values."""
+    """Shows :class:`Progress` and :class:`Analysis` values.
+
+    Signals
+    -------
+    asked()
+        Somebody wants to know more about what does not fit.
+    """
+
+    asked = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.setSizeGripEnabled(False)
         self._hint, self._progress, self._machine = ElidedLabel(), ElidedLabel(), QLabel()
-        self._count, self._fit = QLabel(), QLabel()
+        self._count, self._fit = QLabel(), QToolButton()
+        self._fit.clicked.connect(self.asked)
         self._bar = QProgressBar(textVisible=False)
         self._bar.setFixedWidth(120)
         self._bar.setAccessibleName("Progress")
@@ -29,10 +39,12 @@ class Status(QStatusBar):
         self.addWidget(self._bar)
         self.addWidget(self._progress)
         self.addWidget(self._hint, 1)
-        for label in (self._machine, self._count, self._fit):
+        for label in (self._machine, self._count):
             label.setContentsMargins(8, 0, 0, 0)
             self.addPermanentWidget(label)
+        self.addPermanentWidget(self._fit)
         self._analysis: Analysis | None = None
+        self._misfit = ""
         look().changed.connect(self._paint)
 
     def hint(self, text: str) -> None:
@@ -66,21 +78,23 @@ class Status(QStatusBar):
         self._bar.setRange(0, 0 if fraction is None else 1000)
         self._bar.setValue(round(1000 * (fraction or 0)))
 
-    def show_analysis(self, analysis: Analysis) -> None:
-        """Whether all shapes fit."""
-        self._analysis = analysis
+    def show_analysis(self, analysis: Analysis, misfit: str = "") -> None:
+        """Whether all shapes fit, and the data with them."""
+        self._analysis, self._misfit = analysis, misfit
         self._paint()
 
     def _paint(self) -> None:
         if self._analysis is None:
             return
         count = len(self._analysis.faults)
-        role = "bad" if count else "good"
+        role = "bad" if count or self._misfit else "good"
         text = f"✕ {count} problem{'s' * (count != 1)}" if count else "✓ all shapes fit"
+        text = "✕ the data do not fit" if self._misfit else text
         self._count.setText(f"{self._analysis.total_parameters:,} parameters")
-        self._fit.setText(f"{text} ")
-        self._fit.setToolTip("\n".join(f.message for f in self._analysis.faults[:8]))
-        self._fit.setStyleSheet(f"color: {getattr(look().theme, role)};")
+        self._fit.setText(text)
+        self._fit.setAccessibleName(text[2:])
+        self._fit.setToolTip(self._misfit or "\n".join(f.message for f in self._analysis.faults[:8]))
+        self._fit.setStyleSheet(f"QToolButton {{ color: {getattr(look().theme, role)}; padding: 0 8px; }}")
         self._drop_least()
 
 
