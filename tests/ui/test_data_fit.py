@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QBoxLayout
 
 import nnvis as nv
 from tests.ui.nets import moons
@@ -14,6 +15,7 @@ from ui.document import edits, templates
 from ui.document.analysis import analyse
 from ui.document.data_fit import data_fixes, misfit
 from ui.document.state import DocumentState
+from ui.window.banner import Banner
 
 
 def _on(state: DocumentState, data: str) -> DocumentState:
@@ -72,3 +74,16 @@ def test_the_window_says_so_and_offers_the_fix(qtbot, app_window):
     assert window.banner.isVisible()
     window.document.stack.undo()
     assert not window.banner.isVisible()
+
+
+def test_many_buttons_of_the_banner_stand_below_its_sentence(qtbot):
+    banner = Banner()
+    qtbot.addWidget(banner)
+    beside, below = QBoxLayout.Direction.LeftToRight, QBoxLayout.Direction.TopToBottom
+    banner.resize(560, 60)
+    banner.say("Something does not fit, and this can be done about it.", "warn", {"Do that": print})
+    assert banner._column.direction() == beside
+    banner.say("Something does not fit.", "warn", {f"Do something about it in this way {n}": print for n in range(3)})
+    assert banner._column.direction() == below
+    banner.resize(2000, 60)
+    assert banner._column.direction() == beside

@@ -69,10 +69,8 @@ def _candidates(state: DocumentState, analysis: Analysis) -> Iterator[tuple[str,
         yield f"Set the input shape to {describe(info.shape)}", shaped
         end, resized = _with_outputs(state, analysis, info.classes)
         yield f"Give {end} {info.classes} outputs", resized
-        yield (
-            f"Set the input shape to {describe(info.shape)} and give {end} {info.classes} outputs",
-            edits.set_input_shape(resized, info.shape),
-        )
+        if not _fits(shaped):
+            yield f"Fit input and outputs to {info.name}", edits.set_input_shape(resized, info.shape)
     for other in nv.data.available():
         if not other.needs_download:
             yield f"Train on {other.name}", replace(state, settings=replace(state.settings, data=other.name))

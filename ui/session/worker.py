@@ -366,10 +366,10 @@ class Worker(CommandThread):
         if self.net is None or self._waiting_for_node:
             return
         dataset = self.dataset()
-        if dataset.input_shape != self.net.input_shape:
-            return
         if self.phase is Phase.READY:
             self._set(Phase.READY)  # no longer loading
+        if dataset.input_shape != self.net.input_shape:
+            return
         step = 0 if self.training is None else self.training.state.step
         snapshot, statistics = self.looker.look(self.net, self.settings.options, dataset, self._points.run, step)
         self.emit("snapshot", snapshot)

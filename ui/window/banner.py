@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
+from PySide6.QtWidgets import QBoxLayout, QFrame, QHBoxLayout, QLabel, QPushButton, QToolButton, QWidget
 
 from ui.theme import RADIUS, look
 
@@ -22,14 +22,17 @@ class Banner(QFrame):
         self._icon, self._text = QLabel(), QLabel()
         self._text.setWordWrap(True)
         self._text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self._row = QHBoxLayout(self)
-        self._row.setContentsMargins(12, 6, 8, 6)
-        self._row.addWidget(self._icon)
-        self._row.addWidget(self._text, 1)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(12, 6, 8, 6)
+        row.addWidget(self._icon)
+        self._column, self._row = QBoxLayout(QBoxLayout.Direction.LeftToRight), QHBoxLayout()
+        self._column.addWidget(self._text, 1)
+        self._column.addLayout(self._row)
+        row.addLayout(self._column, 1)
         self._buttons: list[QPushButton] = []
         close = QToolButton(text="Dismiss", toolTip="Dismiss this message")
         close.clicked.connect(self.hide)
-        self._row.addWidget(close)
+        row.addWidget(close)
         self._role = "accent"
         self._settled: Callable[[], bool] | None = None
         look().changed.connect(self._paint)
@@ -63,7 +66,20 @@ class Banner(QFrame):
             button.deleteLater()
         self._buttons = [self._button(label, act) for label, act in (actions or {}).items()]
         self._paint()
+        self._arrange()
         self.show()
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Buttons stand below the sentence where they would leave it less than half of the width."""
+        wide = sum(button.sizeHint().width() + self._row.spacing() for button in self._buttons)
+        directions = QBoxLayout.Direction
+        below = self._buttons and wide > self.width() / 2
+        self._column.setDirection(directions.TopToBottom if below else directions.LeftToRight)
+        self._row.setAlignment(Qt.AlignmentFlag.AlignLeft if below else Qt.AlignmentFlag.AlignRight)
 
     def check(self) -> None:
         """Something has changed: the message goes if it is settled."""
@@ -75,7 +91,7 @@ class Banner(QFrame):
         button = QPushButton(label)
         button.clicked.connect(self.hide)
         button.clicked.connect(lambda: act())
-        self._row.insertWidget(self._row.count() - 1, button)
+        self._row.addWidget(button)
         return button
 
     def _paint(self) -> None:
