@@ -55,13 +55,15 @@ class LayerPlot(Plot):
     def __init__(self, left: str, short: str):
         super().__init__(left, "step", short=short)
         self.getAxis("left").setLogMode(True)
+        self.getPlotItem().getViewBox().setLimits(xMin=0)  # there are no steps below, not even around a single look
         self.history = LayerHistory()
         self.node: str | None = None
         self.pointed: str | None = None
         # A few items for all layers: an item of its own for each of a hundred layers costs tens of milliseconds.
         self._curves = [pg.PlotCurveItem(connect="finite") for _ in COLORS]
         self._bold, self._near = pg.PlotCurveItem(), pg.PlotCurveItem()
-        for item in (*self._curves, self._bold, self._near):
+        self._points = pg.ScatterPlotItem(size=6)
+        for item in (*self._curves, self._bold, self._near, self._points):
             self.addItem(item)
 
     def color(self, number: int) -> str:
@@ -83,8 +85,18 @@ class LayerPlot(Plot):
             y = np.vstack([logs[:, members], breaks]).T.reshape(-1)
             x = np.tile(np.append(history.steps, np.nan), len(members))
             item.setData(x, y, pen=pg.mkPen(color, width=1))
+        self._show_single(logs)
         self._show_one(self._bold, node, 3.0)
         self._show_one(self._near, self.pointed, 2.0, look().theme.text)
+
+    def _show_single(self, logs: np.ndarray) -> None:
+        """A single look is no line yet, so its values are points."""
+        single = len(logs) == 1
+        self._points.setVisible(single)
+        if single:
+            count = len(self.history.names)
+            brushes = [pg.mkBrush(self.color(n)) for n in range(count)]
+            self._points.setData(np.full(count, self.history.steps[0]), logs[0], brush=brushes, pen=None)
 
     def _show_one(self, item: pg.PlotCurveItem, name: str | None, width: float, color: str | None = None) -> None:
         names = self.history.names

@@ -13,9 +13,9 @@ from ui.scopes.curve import Curve, beyond, ceiling
 from ui.scopes.legend import Legend
 from ui.scopes.marks import Mark
 from ui.scopes.panes import Pane
-from ui.scopes.plots import Plot, pen
+from ui.scopes.plots import Plot, align, pen
 from ui.scopes.reading import joined
-from ui.scopes.runs import MOST_POINTS, Run, smoothed, thinned
+from ui.scopes.runs import MOST_POINTS, Run, smoothed, sparse, thinned
 from ui.session.messages import Curves
 from ui.theme import look
 
@@ -52,6 +52,7 @@ class LossScope(Scope):
         self.bar.add(QLabel("smooth"), self.smooth, self.log)
         self.plots = {"loss": Plot("loss", "step"), "accuracy": Plot("accuracy (%)", "step", short="%", below=True)}
         self.plots["accuracy"].setXLink(self.plots["loss"])
+        align(*self.plots.values())
         self.legend = Legend()
         self.panes = self.add_panes(
             Pane("loss", self.plots["loss"], 170, 100, 3), Pane("accuracy", self.plots["accuracy"], 170, 100, 3),
@@ -186,7 +187,8 @@ class LossScope(Scope):
             item.ceiling = top
             self.plots[name].getPlotItem().getViewBox().updateAutoRange()
         if shown:
-            item.setData(*(thinned(x, y, self.plots["loss"].zoomed()) if kind == "batches" else (x, y)))
+            few = thinned if kind == "batches" else sparse
+            item.setData(*few(x, y, self.plots["loss"].zoomed()))
 
     def _dress(self, item: Curve, number: int, name: str, kind: str) -> None:
         if kind == "batches":

@@ -11,7 +11,7 @@ from PySide6.QtGui import QColor, QPainter, QPen
 from ui.theme import SMALL, look
 
 #: Rows of texts at the most; pixels between two texts, and between two lines of epochs.
-_ROWS, _APART, _LINES = 3, 6, 5
+_ROWS, _APART, _LINES = 3, 6, 24
 
 
 @dataclass(frozen=True)

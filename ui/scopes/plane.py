@@ -11,7 +11,7 @@ from ui.scopes.examples import class_name
 from ui.scopes.plots import COLORS, Plot
 from ui.scopes.reading import joined
 from ui.session.messages import Snapshot
-from ui.theme import look
+from ui.theme import SMALL, look
 
 _SYMBOLS = "ostd+x"
 
@@ -28,6 +28,8 @@ class PlanePlot(Plot):
         self.addItem(self._field)
         self._points = pg.ScatterPlotItem(size=6)
         self.addItem(self._points)
+        self.classes = self.getPlotItem().addLegend(offset=(-6, 6))
+        self._named: tuple = ()
 
     def show_snapshot(self, snapshot: Snapshot) -> None:
         """Show another field; there must be one."""
@@ -41,10 +43,29 @@ class PlanePlot(Plot):
             classes = np.concatenate([np.full(len(rows), truth) for truth, rows in cells])
             self._points.setData(
                 pos=np.concatenate([rows for _, rows in cells]),
-                brush=[COLORS[c % len(COLORS)] for c in classes],
-                symbol=[_SYMBOLS[c % len(_SYMBOLS)] for c in classes],
+                brush=[_color(c) for c in classes],
+                symbol=[_symbol(c) for c in classes],
                 pen=look().theme.panel,
             )
+            self._name_classes(sorted(set(classes.tolist())))
+
+    def dress(self) -> None:
+        super().dress()
+        self._named = ()
+
+    def _name_classes(self, classes: list[int]) -> None:
+        """Which mark, in which colour, is of which class."""
+        names = tuple((k, class_name(self.snapshot.class_names, k)) for k in classes)
+        if names == self._named:
+            return
+        self._named = names
+        self.classes.clear()
+        self.classes.setBrush(pg.mkBrush(look().color("panel", 210)))
+        self.classes.setLabelTextColor(look().theme.text)
+        self.classes.setLabelTextSize(f"{round(SMALL * look().scale)}px")
+        for k, name in names:
+            mark = pg.ScatterPlotItem(size=8, pen=look().theme.panel, brush=_color(k), symbol=_symbol(k))
+            self.classes.addItem(mark, f"class {name}")
 
     def value_at(self, at: QPoint) -> str:
         """Coordinates and probability at a point of the viewport."""
@@ -62,3 +83,11 @@ class PlanePlot(Plot):
         return joined(
             f"x {x:.3g}, y {y:.3g}", f"class {class_name(snapshot.class_names, best)}: probability {100 * share:.1f} %"
         )
+
+
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
+
+
+def _symbol(number: int) -> str:
+    return _SYMBOLS[number % len(_SYMBOLS)]

@@ -18,7 +18,19 @@ STYLES = (Qt.PenStyle.SolidLine, Qt.PenStyle.DashLine, Qt.PenStyle.DotLine)
 
 
 class LogAxis(pg.AxisItem):
-    """With as many numbers within a decade as there is room for."""
+    """With as many numbers within a decade as there is room for, and as wide as a partner: see :func:`align`."""
+
+    partner: LogAxis | None = None
+    natural = 0.0
+
+    def _updateWidth(self) -> None:
+        super()._updateWidth()
+        self.natural = self.minimumWidth()
+        if self.partner is not None:
+            width = max(self.natural, self.partner.natural)
+            for axis in (self, self.partner):
+                axis.setMaximumWidth(width)
+                axis.setMinimumWidth(width)
 
     def logTickValues(self, minVal, maxVal, size, stdTicks):
         room = size / max(1e-9, maxVal - minVal) / look().scale
@@ -152,6 +164,12 @@ class Plot(pg.PlotWidget):
         self.getPlotItem().enableAutoRange()
         self.fitted.emit()
         event.accept()
+
+
+def align(one: Plot, other: Plot) -> None:
+    """Give two plots that may stand one above the other the same left edge."""
+    first, second = one.getAxis("left"), other.getAxis("left")
+    first.partner, second.partner = second, first
 
 
 def pen(number: int, width: float = 1.5, alpha: int = 255) -> pg.mkPen:

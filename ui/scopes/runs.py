@@ -12,6 +12,8 @@ from ui.session.messages import Curves
 MOST_POINTS = 100_000
 #: Points of a curve that are drawn: more than that many could not be told apart.
 MOST_DRAWN = 3000
+#: Points with a symbol of their own.
+MOST_MARKED = 40
 
 
 @dataclass(eq=False)
@@ -96,6 +98,16 @@ def _faded(values: np.ndarray, amount: float) -> np.ndarray:
         block += carry * powers * amount
         carry = block[-1]
     return blocks.reshape(-1)[: len(values)]
+
+
+def sparse(x: np.ndarray, y: np.ndarray, ends: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Of points within `ends` so many that each can be told apart, the last among them."""
+    if ends is not None:
+        left, right = np.searchsorted(x, ends)
+        x, y = x[max(0, left - 1) : right + 1], y[max(0, left - 1) : right + 1]
+    stride = -(-len(x) // MOST_MARKED) or 1
+    keep = slice((len(x) - 1) % stride if len(x) else 0, None, stride)
+    return x[keep], y[keep]
 
 
 def thinned(x: np.ndarray, y: np.ndarray, ends: tuple[float, float] | None = None) -> tuple[np.ndarray, np.ndarray]:
