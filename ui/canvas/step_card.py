@@ -26,7 +26,6 @@ class StepCard(QFrame):
         super().__init__(parent)
         self.setObjectName("card")
         self.setAccessibleName("The node that was computed last")
-        self.setFixedWidth(_WIDTH)
         self._title, self._note = QLabel(objectName="heading"), QLabel(objectName="muted", wordWrap=True)
         close = QToolButton(text="✕", toolTip="Hide until the next step")
         close.clicked.connect(self.hide)
@@ -59,6 +58,7 @@ class StepCard(QFrame):
         self._note.setText(_explanation(step))
         self._fill(tensors(step))
         self.setAccessibleDescription(", ".join([step.note, *self.rows]))
+        self.setFixedWidth(round(_WIDTH * look().scale))
         self.adjustSize()
         self.show()
 
@@ -84,8 +84,9 @@ class StepCard(QFrame):
             words = f"{'x'.join(map(str, array.shape)) or 'one number'}"
             low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
             self.rows.append(f"{title} {words}, {low:.3g} to {high:.3g}")
-            label = QLabel(f"<b>{title}</b> {words}<br>{low:.3g} to {high:.3g}")
+            label = QLabel(f"<b>{title}</b> {words}<br>{low:.3g}<br>to {high:.3g}")
             label.setFont(look().font(SMALL))
+            label.setWordWrap(True)
             label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
             self._grid.addWidget(label, row, 1)
             self._grid.addWidget(_Thumb(tensor_picture(array), f"{title} {words}"), row, 0)
@@ -148,5 +149,6 @@ def _explanation(step: NodeStep) -> str:
     if step.direction == "update":
         return "The optimiser has moved every weight a little against its gradient."
     if step.direction == "backward":
-        return "dy came from the layers after it; the layer turns it into gradients of its weights and its input."
+        of = "gradients of its weights and its input" if step.parameters else "the gradient of its input"
+        return f"dy came from the layers after it; the layer turns it into {of}."
     return "It has read x and made y. Pictures show the first example of the batch."

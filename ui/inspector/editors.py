@@ -19,6 +19,7 @@ from PySide6.QtWidgets import (
 
 from nnvis.init import Initializer, initializer
 from ui.document.fields import Field, initializer_names, read_text
+from ui.inspector.indent import indent
 from ui.inspector.number_box import NumberBox
 
 #: Words that an initialiser's options may be.
@@ -56,6 +57,7 @@ class Editor(QWidget):
 
 def _describe(widget: QWidget, field: Field) -> None:
     """Name it, and let the dock decide how wide it is, not its longest value."""
+    indent(widget)
     widget.setAccessibleName(field.name.replace("_", " "))
     widget.setToolTip(field.explanation)
     widget.setMinimumWidth(24)

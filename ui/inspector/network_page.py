@@ -73,7 +73,8 @@ class SelectionPage(Page):
         self.refresh()
 
     def refresh(self) -> None:
-        self.title.setText(f"{len(self.document.selection)} nodes selected")
+        count = len(self.document.selection)
+        self.title.setText(f"{count} node{'s' * (count != 1)} selected")
         self.facts.setText("Ctrl+G makes a block of them, Ctrl+D copies them, Del deletes them.")
         chosen = set(self.document.selection)
         self._problems.show_faults([f for f in self.document.analysis.faults if f.node in chosen])

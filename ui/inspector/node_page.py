@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,14 +130,15 @@ def _facts(document: Document, name: str) -> list[str]:
     entry = BY_KEY.get(node.layer.kind)
     lines = [f"<span style='color:{look().theme.muted}'>{entry.explanation if entry else ''}</span>"]
     if text := formula(node.layer):
-        lines.append(text.replace("<", "&lt;"))
+        lines += re.split(" {3,}", text.replace("<", "&lt;"))
     inputs = tuple(analysis.shapes.get(i) if i else None for i in node.inputs)
     output = analysis.shapes.get(name)
     if output is None or None in inputs:
         return lines
     shapes: tuple = inputs
-    lines.append(f"<b>{' , '.join(describe(s) for s in shapes)} → {describe(output)}</b>")
-    lines.append(shape_sum(node.layer, shapes, output))
+    change = f"{' , '.join(describe(s) for s in shapes)} → {describe(output)}"
+    how = shape_sum(node.layer, shapes, output)
+    lines += [f"<b>{change}</b>", *[how] * (how != change)]
     lines.append(f"parameters: {parameter_sum(node.layer, shapes)}")
     adds = node.layer.multiply_adds(*shapes)
     return [*lines, *[f"multiply-adds: {adds:,}"] * bool(adds)]

@@ -28,6 +28,7 @@ from nnvis.errors import NnvisError
 from nnvis.options import TrainOptions
 from ui.document.state import Settings
 from ui.history import Document
+from ui.inspector.indent import indent
 from ui.inspector.number_box import NumberBox
 from ui.theme import look
 
@@ -66,6 +67,7 @@ class TrainingPanel(QScrollArea):
         column.addWidget(self.fault)
         column.addStretch(1)
         self._make_rows()
+        indent(body)
         document.changed.connect(self._state_changed)
         look().changed.connect(self._show)
         self._show()
