@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -22,9 +23,20 @@ def writing(path: Path) -> Iterator[None]:
     except OutputError:
         raise
     except OSError as error:
-        raise OutputError(
-            f"Cannot write {path}: {error.strerror or error}; free space there or choose another folder."
-        ) from None
+        raise OutputError(f"Cannot write {path}: {error.strerror or error}; {_advice(error, path)}.") from None
+
+
+def _advice(error: OSError, path: Path) -> str:
+    """What helps against an error."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free space there or choose another folder"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return "choose a folder that you may write to"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return f"make the folder {path.parent} first or choose another"
+    if error.errno == errno.ENAMETOOLONG:
+        return "choose a shorter name"
+    return "choose another name or folder"
 
 
 def write_bytes(path: Path, content: bytes) -> None:

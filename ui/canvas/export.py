@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from PySide6.QtCore import QBuffer, QIODevice, QRectF, QSize
 from PySide6.QtGui import QColor, QImage, QPainter
 from PySide6.QtSvg import QSvgGenerator
 
+from nnvis.errors import OutputError
+from nnvis.runs.files import write_bytes
 from ui.canvas.scene import CanvasScene
 from ui.theme import look
 
 _MARGIN, _LARGEST = 24, 16000
+
+
+def write_picture(path: Path, scene: CanvasScene) -> None:
+    """Write the network as ``.png`` (also where the name has no suffix) or ``.svg``.
+
+    Raises
+    ------
+    OutputError
+        Another kind of picture is wanted, or the file cannot be written.
+    """
+    kind = path.suffix[1:].lower() or "png"
+    if kind not in ("png", "svg"):
+        raise OutputError(f"Pictures are written as .png or .svg, not as .{kind}; choose another name for {path.name}.")
+    write_bytes(path if path.suffix else path.with_suffix(".png"), picture_file(scene, kind))
 
 
 def picture_file(scene: CanvasScene, kind: str) -> bytes:

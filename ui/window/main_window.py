@@ -12,8 +12,7 @@ from PySide6.QtWidgets import QFileDialog, QMainWindow, QStackedWidget, QVBoxLay
 
 from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
-from nnvis.runs.files import write_bytes
-from ui.canvas.export import picture_file
+from ui.canvas.export import write_picture
 from ui.canvas.view import CanvasView
 from ui.document.data_fit import misfit
 from ui.document.layout import place_after
@@ -101,6 +100,8 @@ class MainWindow(QMainWindow):
         edit, view = self.actions_table.menus["&Edit"], self.actions_table.menus["&View"]
         undo = self.document.stack.createUndoAction(self, "&Undo")
         redo = self.document.stack.createRedoAction(self, "&Redo")
+        undo.setProperty("name", "Undo")
+        redo.setProperty("name", "Redo")
         undo.setShortcut("Ctrl+Z")
         redo.setShortcut("Ctrl+Shift+Z")
         first = edit.actions()[0]
@@ -244,7 +245,7 @@ class MainWindow(QMainWindow):
         name, _ = QFileDialog.getSaveFileName(self, "Export", f"{self.document.state.name}.png", "Images (*.png *.svg)")
         if name:
             try:
-                write_bytes(Path(name), picture_file(self.canvas.graph_scene, Path(name).suffix[1:]))
+                write_picture(Path(name), self.canvas.graph_scene)
             except NnvisError as error:
                 self.sentences.say_file_error(str(error))
 

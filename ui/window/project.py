@@ -150,8 +150,7 @@ class Project(QObject):
         name, _ = QFileDialog.getSaveFileName(self.window, "Save", str(proposed), _FILTER)
         if not name:
             return False
-        path = Path(name)
-        return self.save_to(path if path.suffix else path.with_suffix(files.PROJECT))
+        return self.save_to(with_suffix(Path(name)))
 
     def save_to(self, path: Path) -> bool:
         """Save there; True if it is on disk."""
@@ -194,6 +193,12 @@ class Project(QObject):
 
     def _folder(self) -> Path:
         return self.path.parent if self.path else Path.home()
+
+
+def with_suffix(path: Path) -> Path:
+    """The path with a suffix that Open offers: its own, or that of projects after whatever it ends in."""
+    known = path.suffix.lower() in (files.PROJECT, files.GRAPH)
+    return path if known else path.with_name(f"{path.name}{files.PROJECT}")
 
 
 def run_of(origin: files.Origin) -> PausedRun | None:

@@ -28,7 +28,7 @@ class Shortcuts(QDialog):
         area, body = QScrollArea(widgetResizable=True), QWidget()
         grid = QGridLayout(body)
         grid.setHorizontalSpacing(24)
-        keys = [(a.shortcut().toString(), a.text().replace("&", "").rstrip(". ")) for a in actions]
+        keys = [(a.shortcut().toString(), _name(a)) for a in actions]
         for row, (key, what) in enumerate([k for k in keys if k[0]] + list(_GESTURES)):
             name = QLabel(key)
             name.setFont(look().font(numbers=True))
@@ -38,3 +38,8 @@ class Shortcuts(QDialog):
         grid.setColumnStretch(1, 1)
         area.setWidget(body)
         QVBoxLayout(self).addWidget(area)
+
+
+def _name(action: QAction) -> str:
+    """What an action does, whatever it would do now: "Undo" rather than "Undo Rename"."""
+    return action.property("name") or action.text().replace("&", "").rstrip(". ")
