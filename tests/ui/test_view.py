@@ -109,6 +109,10 @@ def test_what_a_wire_would_do_is_said_on_a_ground_of_its_own(lenet):
     drag.label.paint(painter, QStyleOptionGraphicsItem())
     painter.end()
     assert image.pixelColor(18, 25).name() == look().theme.raised.lower()
+    seen = lenet.canvas.mapToScene(lenet.canvas.viewport().rect()).boundingRect()
+    for corner in (seen.bottomRight(), seen.topLeft()):
+        drag.label.put(corner)
+        assert seen.adjusted(-1, -1, 1, 1).contains(drag.label.sceneBoundingRect())
     drag.end()
 
 

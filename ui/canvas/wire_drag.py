@@ -88,7 +88,7 @@ class WireDrag:
         sentence, fine = self.judge(wire) if wire else ("", True)
         self.label.setText(sentence)
         self.label.setBrush(look().color("good" if fine else "bad"))
-        self.label.setPos(at + QPointF(20, 20))
+        self.label.put(at)
         return sentence
 
     def _place(self, port: Port) -> QPointF:

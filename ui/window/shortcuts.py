@@ -11,6 +11,7 @@ from ui.theme import look
 _GESTURES = (
     ("Drag from a port", "Draw a wire; dropped on empty canvas it asks for a layer"),
     ("Double-click, Tab", "Search for a layer to add"),
+    ("Shift+click, Ctrl+click", "Add to the selection, or take from it"),
     ("Wheel", "Zoom"),
     ("Middle drag", "Pan"),
     ("Shift+Del", "Delete and join what was before and after"),
