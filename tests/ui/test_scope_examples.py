@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QObject, QPoint, QPointF, Qt, Signal
@@ -141,7 +143,7 @@ def test_the_boundary_is_read_by_coordinates_and_probability(qtbot):
     show(qtbot, scope, 1300, 420)
     drawn(qtbot, scope)
     point(scope.plane.viewport(), at(scope.plane, 1.9, 1.0))
-    assert scope.line.text.startswith("x 1.9, y 1") and "class right: probability 9" in scope.line.text
+    assert re.match("x 1.(89|9).*, y (1|0.99)", scope.line.text) and "class right: probability 9" in scope.line.text
     assert len(scope.plane._points.points()) == 3
 
 
