@@ -5,6 +5,8 @@ Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient I
 
 from __future__ import annotations
 
+from nnvis import blocks
+from nnvis.blocks.experts import routing
 from nnvis.graph import Graph, Node
 from nnvis.layers import (
     AdaptiveAvgPool2d,
@@ -13,42 +15,23 @@ from nnvis.layers import (
     Conv2d,
     Dropout,
     Flatten,
-    GlobalAvgPool2d,
-    Linear,
     ReLU,
-    Sigmoid,
 )
 from nnvis.layers.base import Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled
-from nnvis.zoo.mobilenet import STAGES_V1, separable
+from nnvis.zoo.mobilenet import STAGES_V1
 from nnvis.zoo.registry import register
 
 #: Blocks in front of the first conditional one.
 _PLAIN = 5
 
 
-def _routing(g: Graph, x: Node, prefix: str, experts: int) -> Node:
-    """How much each expert has to say on this example."""
-    layers = {"routing_pool": GlobalAvgPool2d(), "routing_fn": Linear(experts), "routing": Sigmoid()}
-    return chain(g, x, layers, prefix)
-
-
-def _block(g: Graph, x: Node, prefix: str, channels: int, stride: int, experts: int) -> Node:
-    """Both convolutions share one routing."""
-    inputs, routing = g.shape_of(x)[2], _routing(g, x, prefix, experts)
-    depthwise = CondConv2d(inputs, experts, 3, stride, padding=1, groups=inputs, bias=False)
-    y = g.add(depthwise, [x, routing], name=f"{prefix}.conv_dw")
-    y = chain(g, y, {"bn1": BatchNorm2d(), "act1": ReLU()}, prefix)
-    y = g.add(CondConv2d(channels, experts, 1, bias=False), [y, routing], name=f"{prefix}.conv_pw")
-    return chain(g, y, {"bn2": BatchNorm2d(), "act2": ReLU()}, prefix)
-
-
 def _classifier(g: Graph, x: Node, num_classes: int, experts: int, dropout: float) -> Node:
     """A linear layer of several experts: a 1x1 convolution on the only pixel left."""
-    routing = _routing(g, x, "classifier", experts)
+    shares = routing(g, x, "classifier", experts)
     x = g.add(AdaptiveAvgPool2d(1), x, name="global_pool")
     x = g.add(Dropout(dropout), x, name="dropout") if dropout else x
-    y = g.add(CondConv2d(num_classes, experts, 1), [x, routing], name="classifier")
+    y = g.add(CondConv2d(num_classes, experts, 1), [x, shares], name="classifier")
     return g.add(Flatten(), y, name="flatten")
 
 
@@ -85,11 +68,14 @@ def condconv_mobilenet_v1(
     small, count = is_small(g), 0
     stem = Conv2d(scaled(32, width_mult), 3, 1 if small else 2, padding=1, bias=False)
     y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU()})
-    for stage, (channels, blocks, stride) in enumerate(STAGES_V1):
-        for block in range(blocks):
+    for stage, (channels, units, stride) in enumerate(STAGES_V1):
+        for block in range(units):
             step = stride if not block and not (small and stage == 1) else 1
             name, width = f"blocks.{stage}.{block}", scaled(channels, width_mult)
             plain, count = count < _PLAIN, count + 1
-            y = separable(g, y, name, width, step) if plain else _block(g, y, name, width, step, experts)
+            if plain:
+                y = blocks.depthwise_separable(g, y, width, step, name=name)
+            else:
+                y = blocks.condconv_separable(g, y, width, step, experts, name=name)
     g.output = _classifier(g, y, num_classes, experts, dropout)
     return g

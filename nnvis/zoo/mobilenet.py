@@ -6,25 +6,16 @@ V2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 20
 
 from __future__ import annotations
 
+from nnvis import blocks
 from nnvis.errors import ConfigError
-from nnvis.graph import Graph, Node
-from nnvis.layers import Add, BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, ReLU6
+from nnvis.graph import Graph
+from nnvis.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, ReLU6
 from nnvis.layers.base import Layer, Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, sequential
 from nnvis.zoo.registry import register
 
 #: Output channels, number of blocks and first stride of each stage.
 STAGES_V1 = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
-
-
-def separable(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
-    """A block of V1: a depthwise 3x3 convolution and a 1x1 convolution."""
-    inputs = g.shape_of(x)[2]
-    layers = {
-        "conv_dw": Conv2d(inputs, 3, stride, padding=1, groups=inputs, bias=False), "bn1": BatchNorm2d(),
-        "act1": ReLU(), "conv_pw": Conv2d(channels, 1, bias=False), "bn2": BatchNorm2d(), "act2": ReLU(),
-    }  # fmt: skip
-    return chain(g, x, layers, prefix)
 
 
 def _resolution(input_shape: Shape, factor: float) -> Shape:
@@ -67,10 +58,11 @@ def mobilenet_v1(
     small = is_small(g)
     stem = Conv2d(scaled(32, width_mult), 3, 1 if small else 2, padding=1, bias=False)
     y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU()})
-    for stage, (channels, blocks, stride) in enumerate(STAGES_V1):
-        for block in range(blocks):
+    for stage, (channels, count, stride) in enumerate(STAGES_V1):
+        for block in range(count):
             step = stride if not block and not (small and stage == 1) else 1
-            y = separable(g, y, f"blocks.{stage}.{block}", scaled(channels, width_mult), step)
+            name = f"blocks.{stage}.{block}"
+            y = blocks.depthwise_separable(g, y, scaled(channels, width_mult), step, name=name)
     y = g.add(GlobalAvgPool2d(), y, name="global_pool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="dropout")
@@ -87,17 +79,6 @@ _STAGES_V2 = (
 def _conv_bn_relu6(channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[Layer]:
     conv = Conv2d(channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
     return [conv, BatchNorm2d(), ReLU6()]
-
-
-def _inverted_residual(g: Graph, x: Node, prefix: str, expansion: int, channels: int, stride: int) -> Node:
-    """Expand by a 1x1 convolution, convolve depthwise, project by a linear 1x1 convolution."""
-    inputs = g.shape_of(x)[2]
-    hidden, y, position = inputs * expansion, x, 0
-    if expansion > 1:
-        y, position = sequential(g, y, _conv_bn_relu6(hidden, 1), f"{prefix}.conv.0"), 1
-    y = sequential(g, y, _conv_bn_relu6(hidden, 3, stride, groups=hidden), f"{prefix}.conv.{position}")
-    y = sequential(g, y, [Conv2d(channels, 1, bias=False), BatchNorm2d()], f"{prefix}.conv", position + 1)
-    return g.add(Add(), [y, x], name=f"{prefix}.add") if stride == 1 and inputs == channels else y
 
 
 @register(**SMALL_IMAGES)
@@ -127,10 +108,11 @@ def mobilenet_v2(
     g = Graph(input_shape, name="mobilenet_v2")
     small, number = is_small(g), 1
     y = sequential(g, g.input, _conv_bn_relu6(scaled(32, width_mult), 3, 1 if small else 2), "features.0")
-    for stage, (expansion, channels, blocks, stride) in enumerate(_STAGES_V2):
-        for block in range(blocks):
+    for stage, (expansion, channels, count, stride) in enumerate(_STAGES_V2):
+        for block in range(count):
             step = stride if not block and not (small and stage == 1) else 1
-            y = _inverted_residual(g, y, f"features.{number}", expansion, scaled(channels, width_mult), step)
+            width, name = scaled(channels, width_mult), f"features.{number}"
+            y = blocks.inverted_residual(g, y, width, step, expansion, name=name)
             number += 1
     y = sequential(g, y, _conv_bn_relu6(scaled(1280, max(1.0, width_mult)), 1), f"features.{number}")
     y = g.add(GlobalAvgPool2d(), y, name="avgpool")

@@ -2,59 +2,12 @@
 
 from __future__ import annotations
 
-from nnvis.graph import Graph, Node
-from nnvis.layers import (
-    AdaptiveAvgPool2d,
-    Add,
-    BatchNorm2d,
-    BranchSoftmax,
-    Conv2d,
-    GlobalAvgPool2d,
-    Linear,
-    MaxPool2d,
-    Multiply,
-    ReLU,
-    Split,
-)
-from nnvis.layers.base import Layer, Shape
+from nnvis.blocks import sk_residual
+from nnvis.graph import Graph
+from nnvis.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from nnvis.layers.base import Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled
 from nnvis.zoo.registry import register
-
-
-def _conv(channels: int, kernel: int = 1, stride: int = 1, dilation: int = 1, groups: int = 1) -> dict[str, Layer]:
-    padding = dilation * (kernel // 2)
-    return {"conv": Conv2d(channels, kernel, stride, padding, dilation, groups, bias=False), "bn": BatchNorm2d()}
-
-
-def _selective_kernel(g: Graph, x: Node, prefix: str, channels: int, stride: int, groups: int) -> Node:
-    """Two convolutions, one dilated to a window of 5x5; gates that see both weigh them channel by channel."""
-    paths = [
-        chain(g, x, {**_conv(channels, 3, stride, dilation, groups), "act": ReLU()}, f"{prefix}.paths.{number}")
-        for number, dilation in enumerate((1, 2))
-    ]
-    joint = g.add(Add(), paths, name=f"{prefix}.fuse")
-    squeeze: dict[str, Layer] = {
-        "pool": AdaptiveAvgPool2d(1), "fc_reduce": Conv2d(scaled(channels / 16, divisor=32), 1, bias=False),
-        "bn": BatchNorm2d(), "act": ReLU(), "fc_select": Conv2d(2 * channels, 1, bias=False),
-        "softmax": BranchSoftmax(2),
-    }  # fmt: skip
-    gates = chain(g, joint, squeeze, f"{prefix}.attn")
-    weighed = []
-    for number, path in enumerate(paths):
-        gate = g.add(Split(2, number), gates, name=f"{prefix}.gate{number}")
-        weighed.append(g.add(Multiply(), [path, gate], name=f"{prefix}.weighed{number}"))
-    return g.add(Add(), weighed, name=f"{prefix}.select")
-
-
-def _block(g: Graph, x: Node, prefix: str, channels: int, stride: int, groups: int) -> Node:
-    """1x1, selective kernel, and 1x1 to twice the channels, beside a shortcut."""
-    y = chain(g, x, {**_conv(channels), "act": ReLU()}, f"{prefix}.conv1")
-    y = _selective_kernel(g, y, f"{prefix}.conv2", channels, stride, groups)
-    y = chain(g, y, _conv(2 * channels), f"{prefix}.conv3")
-    if stride > 1 or g.shape_of(x)[2] != 2 * channels:
-        pick: dict[str, Layer] = {"0": Conv2d(2 * channels, 1, stride, bias=False), "1": BatchNorm2d()}
-        x = chain(g, x, pick, f"{prefix}.downsample")
-    return g.add(ReLU(), g.add(Add(), [y, x], name=f"{prefix}.add"), name=f"{prefix}.act3")
 
 
 @register(**SMALL_IMAGES)
@@ -93,6 +46,7 @@ def sknet50(
     for stage, count in enumerate(blocks):
         channels = scaled(128 * 2**stage, width_mult, max(8, groups))
         for block in range(count):
-            y = _block(g, y, f"layer{stage + 1}.{block}", channels, 2 if stage and not block else 1, groups)
+            stride, name = 2 if stage and not block else 1, f"layer{stage + 1}.{block}"
+            y = sk_residual(g, y, channels, stride, groups, name=name)
     g.output = chain(g, y, {"global_pool": GlobalAvgPool2d(), "fc": Linear(num_classes)})
     return g

@@ -6,70 +6,27 @@ Attention", 2021, table 1, without the distillation token.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 
-from nnvis.errors import ConfigError
-from nnvis.graph import Graph, Node
-from nnvis.init import Normal
-from nnvis.layers import (
-    GELU,
-    Add,
-    ClassToken,
-    Conv2d,
-    Dropout,
-    LayerNorm,
-    Linear,
-    MultiHeadAttention,
-    PositionEmbedding,
-    SelectToken,
-    ToTokens,
-)
-from nnvis.layers.base import Layer, Shape
+from nnvis import blocks
+from nnvis.blocks.transformer import EPS, dropped
+from nnvis.graph import Graph
+from nnvis.layers import LayerNorm, Linear, SelectToken
+from nnvis.layers.base import Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small
 from nnvis.zoo.registry import register
 
-_EPS = 1e-6
-_XAVIER = "xavier:uniform"
-
-
-def _encoder_layer(g: Graph, x: Node, prefix: str, heads: int, mlp_dim: int, dropout: float) -> Node:
-    """Attention, then a perceptron of two layers, each behind a layer norm and beside a shortcut."""
-    y = chain(g, x, {"ln_1": LayerNorm(_EPS), "self_attention": MultiHeadAttention(heads)}, prefix)
-    y = _dropped(g, y, f"{prefix}.dropout", dropout)
-    x = g.add(Add(), [x, y], name=f"{prefix}.add_1")
-    hidden: dict[str, Layer] = {
-        "ln_2": LayerNorm(_EPS), "mlp.0": Linear(mlp_dim, weight_init=_XAVIER), "mlp.1": GELU(),
-    }  # fmt: skip
-    y = _dropped(g, chain(g, x, hidden, prefix), f"{prefix}.mlp.2", dropout)
-    y = g.add(Linear(g.shape_of(x)[1], weight_init=_XAVIER), y, name=f"{prefix}.mlp.3")
-    y = _dropped(g, y, f"{prefix}.mlp.4", dropout)
-    return g.add(Add(), [x, y], name=f"{prefix}.add_2")
-
-
-def _dropped(g: Graph, x: Node, name: str, dropout: float) -> Node:
-    return g.add(Dropout(dropout), x, name=name) if dropout else x
-
-
-def _patches(g: Graph, patch_size: int, hidden_dim: int) -> Node:
-    """Every patch of the image as a token, by a convolution whose stride is its kernel size."""
-    height, width, channels = g.input_shape
-    if height % patch_size or width % patch_size:
-        raise ConfigError(f"Patches of {patch_size} pixels do not divide an image of {height}x{width}.")
-    init = Normal(math.sqrt(1 / (patch_size**2 * channels)))
-    y = g.add(Conv2d(hidden_dim, patch_size, patch_size, weight_init=init), g.input, name="conv_proj")
-    return g.add(ToTokens(), y, name="to_tokens")
+_STEM = ("conv_proj", "to_tokens", "class_token", "encoder.pos_embedding")
 
 
 def _vit(
     g: Graph, num_classes: int, patch_size: int, layers: int, heads: int, hidden: int, mlp_dim: int, dropout: float
 ) -> Graph:
-    y = _patches(g, patch_size, hidden)
-    y = chain(g, y, {"class_token": ClassToken(), "encoder.pos_embedding": PositionEmbedding()})
-    y = _dropped(g, y, "encoder.dropout", dropout)
+    y = blocks.patch_embedding(g, g.input, hidden, patch_size, names=_STEM, name="patches")
+    y = dropped(g, y, "encoder.dropout", dropout)
     for number in range(layers):
-        y = _encoder_layer(g, y, f"encoder.layers.encoder_layer_{number}", heads, mlp_dim, dropout)
-    y = chain(g, y, {"encoder.ln": LayerNorm(_EPS), "select": SelectToken(0)})
+        y = blocks.encoder(g, y, heads, mlp_dim, dropout, name=f"encoder.layers.encoder_layer_{number}")
+    y = chain(g, y, {"encoder.ln": LayerNorm(EPS), "select": SelectToken(0)})
     g.output = g.add(Linear(num_classes, weight_init="zeros"), y, name="heads.head")
     return g
 
