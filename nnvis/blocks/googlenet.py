@@ -11,7 +11,7 @@ from nnvis.graph import Graph, Node
 from nnvis.layers import Concat, MaxPool2d
 
 
-@register("Inception module", "convolution", "googlenet branches concat")
+@register("Inception", "convolution", "googlenet branches concat")
 def inception(g: Graph, x: Node, widths: Sequence[int] = (), eps: float = 1e-5, *, name: str = "") -> Node:
     """Four branches side by side: 1x1; 1x1 and 3x3, twice; pooling and 1x1 (GoogLeNet).
 

@@ -37,7 +37,7 @@ def dropped(g: Graph, x: Node, name: str, dropout: float) -> Node:
     return g.add(Dropout(dropout), x, name=name) if dropout else x
 
 
-@register("Transformer encoder block", "attention", "vit pre-norm self-attention mlp", shape=(6, 16))
+@register("Transformer encoder", "attention", "vit pre-norm self-attention mlp", shape=(6, 16))
 def encoder(
     g: Graph,
     x: Node,

@@ -62,7 +62,7 @@ def _change_every_number(document, inspector, name):
 
 def test_a_block_takes_its_channels_from_what_it_is_put_behind():
     document = Document(DocumentState(input_shape=(12, 12, 24)))
-    add_entry(document, "block:residual", (0.0, 0.0), source=INPUT)
+    add_entry(document, "block:basic_residual", (0.0, 0.0), source=INPUT)
     assert document.analysis.works
     assert document.analysis.shapes[document.analysis.output] == (12, 12, 24)
 

@@ -20,10 +20,10 @@ from ui.canvas.scene import CanvasScene
 from ui.canvas.step_card import StepCard
 from ui.canvas.wire_drag import REACH, Port, WireDrag, port_at
 from ui.canvas.wire_item import WireItem
-from ui.document import edits, layout
+from ui.document import blocks, edits, layout, room
 from ui.document.catalog import LAYER_MIME
 from ui.history import Document
-from ui.palette.actions import add_entry
+from ui.palette.actions import add_entry, select_end
 from ui.session.messages import NodeStep
 from ui.theme import GRID, LARGE, look
 
@@ -205,26 +205,30 @@ class CanvasView(QGraphicsView):
 
     def paste(self) -> None:
         """Paste nodes, beside where they were copied."""
-        self._add_copies("Paste", clipboard.get())
+        self._add_copies("Paste", *clipboard.get())
 
     def duplicate(self) -> None:
         """Copy the selected nodes in place."""
         state = self.document.state
-        self._add_copies("Duplicate", {n: state.nodes[n] for n in self._members()})
+        nodes = {n: state.nodes[n] for n in self._members()}
+        self._add_copies("Duplicate", nodes, edits.blocks_among(state, nodes))
 
-    def _add_copies(self, label: str, nodes) -> None:
+    def _add_copies(self, label: str, nodes, copied) -> None:
         if nodes:
-            after, names = edits.paste(self.document.state, nodes)
+            after, names = edits.paste(self.document.state, nodes, blocks=copied)
             self.document.apply(label, after)
-            self.document.select(names)
+            away = blocks.hidden(after)
+            self.document.select(dict.fromkeys(away.get(name, name) for name in names))
 
     def rename_selected(self) -> None:
-        """Ask for another name for the selected node."""
-        if len(names := self._members()) == 1:
+        """Ask for another name for the selected node or block."""
+        state, names = self.document.state, self.document.selection
+        if len(names) == 1 and (names[0] in state.nodes or names[0] in state.blocks):
             new, fine = QInputDialog.getText(self, "Rename", "Name", text=names[0])
             if fine:
+                rename = edits.rename_block if names[0] in state.blocks else edits.rename
                 try:
-                    self.document.apply("Rename", edits.rename(self.document.state, names[0], new))
+                    self.document.apply("Rename", rename(state, names[0], new))
                 except NnvisError as error:
                     self.status.emit(str(error))
 
@@ -236,8 +240,9 @@ class CanvasView(QGraphicsView):
             self.document.select([block])
 
     def _selected_blocks(self) -> list[str]:
-        state, chosen = self.document.state, set(self.document.selection)
-        return [n for n, b in state.blocks.items() if n in chosen or (not b.collapsed and b.members & chosen)]
+        state, around = self.document.state, blocks.parents(self.document.state)
+        found = (name if name in state.blocks else around.get(name) for name in self.document.selection)
+        return list(dict.fromkeys(name for name in found if name is not None))
 
     def ungroup_selection(self) -> None:
         """Dissolve the selected blocks."""
@@ -248,18 +253,29 @@ class CanvasView(QGraphicsView):
 
     def toggle_collapse(self) -> None:
         """Draw the selected blocks as one node each, or open them."""
-        state = self.document.state
-        for name in self._selected_blocks():
-            state = edits.collapse(state, name, not state.blocks[name].collapsed)
+        state, names = self.document.state, self._selected_blocks()
+        for name in names:
+            state = room.toggle(state, name)
         self.document.apply("Collapse or open", state)
+        self.document.select([name for name in names if state.blocks[name].collapsed])
+
+    def toggle_all(self) -> None:
+        """Open all blocks that are drawn, or collapse them if none is left to open."""
+        state = self.document.state
+        shut = [name for name, block in blocks.shown(state) if block.collapsed]
+        for name in shut or [name for name, around in blocks.parents(state).items() if around is None]:
+            if name in state.blocks:
+                state = edits.collapse(state, name, not shut)
+        self.document.apply("Open all blocks" if shut else "Collapse all blocks", layout.tidy(state))
+        self.show_start()
 
     def request_search(self) -> None:
         """Ask for a layer to add, behind the selected node if there is one."""
-        names = self._members() or (
-            [INPUT] if INPUT in self.document.selection or not self.document.state.nodes else []
-        )
-        source = names[0] if len(names) == 1 else None
-        at = layout.place_after(self.document.state, source) if source else _pair(self.mapToScene(self.rect().center()))
+        state, names = self.document.state, self.document.selection
+        names = names or (() if state.nodes else (INPUT,))
+        chosen = names[0] if len(names) == 1 else None
+        source = blocks.exit_of(state, chosen) if chosen in state.blocks else chosen
+        at = layout.place_after(state, chosen) if chosen else _pair(self.mapToScene(self.rect().center()))
         view_at = self.mapFromScene(QPointF(*at))
         inside = self.rect().contains(view_at)
         self.search_requested.emit(
@@ -336,7 +352,10 @@ class CanvasView(QGraphicsView):
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         at = self.mapToScene(event.position().toPoint())
         found = next((i for i in self.graph_scene.items(at) if isinstance(i, NodeItem)), None)
-        if found is None:
+        frame = self.graph_scene.frame_at(at)
+        if found is None and frame is not None:
+            self.document.apply("Collapse", room.toggle(self.document.state, frame))
+        elif found is None:
             self.search_requested.emit(SearchRequest(_pair(at), event.globalPosition().toPoint()))
         elif found.face.count:
             self.document.select([found.name])
@@ -385,7 +404,7 @@ class CanvasView(QGraphicsView):
         wire = next((i.wire for i in self.graph_scene.items(at) if isinstance(i, WireItem)), None)
         place = at - QPointF(layout.NODE_WIDTH / 2, layout.NODE_HEIGHT / 2)
         names = add_entry(self.document, key, _pair(place), wire=wire)
-        self.document.select(names[-1:])
+        select_end(self.document, names)
         event.acceptProposedAction()
         self.setFocus()
 
