@@ -83,6 +83,17 @@ def test_the_exported_script_builds_the_same_network(tmp_path, state, monkeypatc
     assert made["optimizer"] == state.settings.options.optimizer
 
 
+def test_the_exported_script_runs_whatever_nodes_and_network_are_called(monkeypatch):
+    g = nv.Graph((3,), name='"""\\ of \'mine\'\n')
+    last = g.input
+    for name in ("print", "x²", "data", "run", "g", "7", "größe", "class", 'a "b" \\', "fc.1", "fc_1"):
+        last = g.add(nv.Linear(2), last, name=name)
+    made = {}
+    monkeypatch.setattr(nv, "fit", lambda g, data, **options: made.update(graph=g) or _Run())
+    exec(compile(python_script(from_graph(g)), "script", "exec"), {})
+    assert made["graph"].to_json() == g.to_json()
+
+
 class _Run:
     history = {"val_loss": [0.0]}  # noqa: RUF012
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from PySide6.QtCore import Qt
+from PySide6.QtWidgets import QPushButton
 
 import nnvis as nv
 from nnvis.init import initializer
+from ui.document import edits
 from ui.document.state import from_graph
 from ui.history import Document
 from ui.inspector import Inspector
-from ui.inspector.editors import DEFAULT_INIT
 from ui.inspector.node_page import short
 
 
@@ -55,8 +56,46 @@ def test_an_initialiser_is_chosen_and_its_option_changed(qtbot):
     widget.combo.textActivated.emit("he")
     widget.options["mode"].textActivated.emit("fan_out")
     assert document.state.nodes["conv1"].layer.weight_init.mode == "fan_out"
-    widget.combo.textActivated.emit(DEFAULT_INIT)
+    widget.combo.textActivated.emit(widget.field.unset)
     assert document.state.nodes["conv1"].layer.weight_init is None
+
+
+def _two_heads() -> nv.Graph:
+    g = nv.Graph((4,), name="two heads")
+    h = g.add(nv.ReLU(), g.add(nv.Linear(6), g.input, name="fc"), name="act")
+    g.add(nv.Linear(3), h, name="early")
+    g.output = g.add(nv.Linear(3), g.add(nv.Linear(6), h, name="more"), name="late")
+    return g
+
+
+def test_an_end_is_made_an_auxiliary_output_and_its_fault_is_shown_before_training(qtbot):
+    document = Document(from_graph(_two_heads()))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(["early"])
+    inspector.editors["auxiliary loss"].focusProxy().setValue(0.3)
+    assert document.state.aux_outputs == {"early": 0.3} and document.analysis.works
+    inspector.editors["out features"].focusProxy().setValue(5)
+    assert not document.analysis.works and "has shape 5, but the output 3" in inspector.fault.text()
+    inspector.editors["auxiliary loss"].focusProxy().setValue(0)
+    assert document.state.aux_outputs == {} and document.analysis.works
+    inspector.editors["is output"].focusProxy().setChecked(True)
+    assert document.analysis.output == "early"
+    document.select(["fc"])
+    assert "is output" not in inspector.editors  # an inner node
+
+
+def test_a_selected_block_tells_what_is_wrong_inside(qtbot):
+    document = Document(from_graph(nv.zoo.build("lenet5")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    state = edits.delete(document.state, ["flatten"], heal=True)
+    document.apply("Delete", state)
+    document.select(["act3", "fc1", "fc2"])
+    (button,) = [b for b in inspector.page.findChildren(QPushButton) if b.isVisibleTo(inspector.page)]
+    assert "Flatten" in button.toolTip()
+    qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
+    assert document.selection == ("fc1",)
 
 
 def test_a_wrong_input_shape_is_refused_with_a_sentence_and_the_old_one_shown(qtbot):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PySide6.QtCore import QPoint, QPointF, Qt
@@ -142,6 +144,22 @@ def test_a_fault_is_said_in_a_banner_with_a_fix_to_click(qtbot, window):
     (button, *_) = window.banner._buttons
     qtbot.mouseClick(button, Qt.MouseButton.LeftButton)
     assert window.document.analysis.works
+
+
+def test_the_banner_goes_once_what_it_says_has_been_put_right(qtbot, window):
+    _choose(qtbot, window, "moons")
+    settings = window.document.state.settings
+    window.document.apply("Data", replace(window.document.state, settings=replace(settings, data="/no/such/file")))
+    window.toggle_run()
+    qtbot.waitUntil(window.banner.isVisible, timeout=20_000)
+    assert "/no/such/file" in window.banner.text
+    window.document.apply("Data", replace(window.document.state, settings=settings))
+    qtbot.waitUntil(lambda: not window.banner.isVisible(), timeout=20_000)
+    window.document.apply("Delete", edits.delete(window.document.state, ["fc1"]))
+    window.toggle_run()
+    assert window.banner.isVisible()
+    window.document.stack.undo()
+    assert not window.banner.isVisible()
 
 
 def test_node_steps_light_up_nodes_and_learning_rate_changes_while_paused(qtbot, window):

@@ -39,6 +39,12 @@ class Face:
     fault: str = ""
     is_output: bool = False
     count: int = 0  # nodes in a collapsed block
+    is_aux: bool = False
+
+    @property
+    def flag(self) -> str:
+        """Icon of an output, or of an auxiliary one."""
+        return "mdi6.flag-checkered" if self.is_output else "mdi6.flag-outline" if self.is_aux else ""
 
 
 class NodeItem(QGraphicsItem):
@@ -77,7 +83,8 @@ class NodeItem(QGraphicsItem):
 
     def _explain(self) -> None:
         face = self.face
-        lines = [f"{self.name} ({face.kind})"] + [face.fault] * bool(face.fault)
+        role = ", the output" * face.is_output or ", an auxiliary output" * face.is_aux
+        lines = [f"{self.name} ({face.kind}{role})"] + [face.fault] * bool(face.fault)
         if face.count:
             lines.insert(1, f"A block of {face.count} nodes. Double-click to open it.")
         self.setToolTip("\n".join(lines))
@@ -178,11 +185,11 @@ class NodeItem(QGraphicsItem):
         painter.setFont(font)
         painter.setPen(look().color("text"))
         left = side + 12
-        room = NODE_WIDTH - left - (24 if self.face.is_output and growth < 1.3 else 8)
+        room = NODE_WIDTH - left - (24 if self.face.flag and growth < 1.3 else 8)
         name = self.face.title if growth < 1.3 else self.face.title.rpartition(".")[2]
         painter.drawText(QRectF(left, 0, room, height), Qt.AlignmentFlag.AlignVCenter, _elided(name, font, room))
-        if self.face.is_output and growth < 1.3:
-            look().icon("mdi6.flag-checkered", "muted").paint(painter, int(NODE_WIDTH) - 24, 5, 16, 16)
+        if self.face.flag and growth < 1.3:
+            look().icon(self.face.flag, "muted").paint(painter, int(NODE_WIDTH) - 24, 5, 16, 16)
 
     def _paint_body(self, painter: QPainter, top: float, growth: float) -> None:
         shape = describe(self.face.shape) if self.face.shape else "?"

@@ -29,12 +29,19 @@ def colored(values: np.ndarray, low: float, high: float, signed: bool) -> np.nda
     return colors
 
 
-def value_range(values: np.ndarray) -> tuple[float, float, bool]:
-    """(low, high, signed): symmetric around zero for signed values."""
+def value_range(values: np.ndarray, outliers: float = 0.0) -> tuple[float, float, bool]:
+    """(low, high, signed): symmetric around zero for signed values.
+
+    `outliers` is the share of the values other than zero, at either end, that may lie beyond: a few large gradients are
+    not to make all others look like none.
+    """
     finite = values[np.isfinite(values)]
     if not finite.size:
         return 0.0, 1.0, False
     low, high = float(finite.min()), float(finite.max())
+    if outliers and finite.any():
+        inner = np.quantile(finite[finite != 0], (outliers, 1 - outliers))
+        low, high = min(float(inner[0]), max(low, 0.0)), max(float(inner[1]), min(high, 0.0))
     if low < 0 < high:
         most = max(-low, high)
         return -most, most, True

@@ -92,7 +92,7 @@ class CanvasScene(QGraphicsScene):
                 face = Face(
                     short.get(name, name), node.layer.kind, node.layer.family, analysis.shapes.get(name),
                     analysis.parameters.get(name, 0), inputs, analysis.fault_of.get(name, ""),
-                    name == analysis.output,
+                    name == analysis.output, is_aux=name in state.aux_outputs,
                 )  # fmt: skip
                 faces[name] = face, node.position
         for name, block in blocks.shown(state):
@@ -107,8 +107,8 @@ class CanvasScene(QGraphicsScene):
         fault = next((f"{m}: {analysis.fault_of[m]}" for m in members if m in analysis.fault_of), "")
         count = sum(analysis.parameters.get(m, 0) for m in members)
         kind, inputs = kind_title(block.kind), bool(blocks.entries(state, name))
-        is_output = analysis.output in members
-        return Face(title, kind, "block", shape, count, inputs, fault, is_output, len(members))
+        is_output, is_aux = analysis.output in members, not members.isdisjoint(state.aux_outputs)
+        return Face(title, kind, "block", shape, count, inputs, fault, is_output, len(members), is_aux)
 
     def _sync_wires(self, state: DocumentState) -> None:
         shown = {w for w in state.wires() if self.shown(w[0]) != self.shown(w[1])}

@@ -14,6 +14,8 @@ from ui.theme import SMALL, look
 _WIDTH, _PICTURE, _MARGIN = 300, QSize(132, 44), 12
 #: Channels, and values of a vector, that a picture shows.
 _CHANNELS, _VALUES = 8, 256
+#: Share of a tensor's values that may be beyond its colours.
+_OUTLIERS = 0.05
 _TITLES = {"forward": "forward", "backward": "backward", "loss": "the loss", "update": "the update"}
 
 
@@ -130,7 +132,7 @@ def tensor_picture(array: np.ndarray) -> QImage:
     elif values.ndim == 2:
         values = values[:_VALUES, :_VALUES]
     values = np.atleast_2d(values)[:, : _VALUES * 2]
-    return image(colored(values, *value_range(values)))
+    return image(colored(values, *value_range(values, _OUTLIERS)))
 
 
 def _row(channels: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from nnvis.errors import NnvisError
 from nnvis.graph import INPUT, Graph
-from nnvis.layers.base import Layer, Shape
+from nnvis.layers.base import Layer, Shape, describe
 from ui.document.state import DocumentState, NodeState, to_graph
 
 
@@ -74,6 +74,8 @@ def analyse(state: DocumentState) -> Analysis:
     output, sentence = _output(state)
     if sentence:
         faults.append(Fault(None, sentence))
+    elif output is not None:
+        faults += _aux_faults(state, shapes, output)
     return Analysis(shapes, parameters, tuple(faults), output)
 
 
@@ -122,12 +124,28 @@ def _output(state: DocumentState) -> tuple[str | None, str]:
         return None, "The network is empty: drag a layer onto the canvas."
     if state.output in state.nodes:
         return state.output, ""
-    read = {source for source, _, _ in state.wires()}
-    ends = [name for name in state.nodes if name not in read]
+    ends = _ends(state)
     if len(ends) == 1:
         return ends[0], ""
     found = ", ".join(ends[:3]) + (", ..." if len(ends) > 3 else "")
     return None, f"The network has {len(ends)} ends ({found}); mark one as its output or delete the others."
+
+
+def _ends(state: DocumentState) -> list[str]:
+    """Nodes that nothing reads; those of them that are auxiliary outputs only where there are no others."""
+    read = {source for source, _, _ in state.wires()}
+    ends = [name for name in state.nodes if name not in read]
+    return [name for name in ends if name not in state.aux_outputs] or ends
+
+
+def _aux_faults(state: DocumentState, shapes: Mapping[str, Shape | None], output: str) -> list[Fault]:
+    """Auxiliary outputs that cannot be trained on with the labels of the output."""
+    expected = shapes.get(output)
+    return [
+        Fault(name, f"Auxiliary output {name} has shape {describe(found)}, but the output {describe(expected)}.")
+        for name in state.aux_outputs
+        if (found := shapes.get(name)) is not None and expected is not None and found != expected
+    ]
 
 
 def working_graph(state: DocumentState) -> Graph:

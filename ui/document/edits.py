@@ -157,6 +157,12 @@ def set_output(state: DocumentState, name: str | None) -> DocumentState:
     return replace(state, output=name)
 
 
+def set_aux_output(state: DocumentState, name: str, weight: float) -> DocumentState:
+    """Train on the output of `name`, too, with this weight in the loss; 0: do not."""
+    rest = {n: w for n, w in state.aux_outputs.items() if n != name}
+    return replace(state, aux_outputs=MappingProxyType({**rest, name: weight} if weight else rest))
+
+
 def set_input_shape(state: DocumentState, shape: Shape) -> DocumentState:
     """Change the shape of one example."""
     return replace(state, input_shape=tuple(shape))

@@ -22,6 +22,8 @@ class Field:
     low, high : float
         Range that a widget offers; the layer itself judges the value.
     explanation : str
+    unset : str
+        What an initialiser is called that is not chosen.
     """
 
     name: str
@@ -29,6 +31,7 @@ class Field:
     low: float = 0.0
     high: float = 4096.0
     explanation: str = ""
+    unset: str = "the network's"
 
 
 def fields_of(layer: Layer) -> list[Field]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import keyword
 import re
@@ -13,7 +14,10 @@ from nnvis.layers.base import Layer
 from ui.document.analysis import working_graph
 from ui.document.state import DocumentState
 
-_HEAD = '''"""{name}: exported from nnvis."""
+#: Names that a variable of the script must not take.
+_TAKEN = {"g", "nv", "data", "run", *keyword.kwlist, *dir(builtins)}
+
+_HEAD = '''"""A network and its training, exported from nnvis."""
 
 import nnvis as nv
 
@@ -86,8 +90,9 @@ def _initializer(value: Initializer) -> str:
 
 
 def _variable(name: str, taken: set[str]) -> str:
-    stem = re.sub(r"\W", "_", name)
-    stem = f"n_{stem}" if not stem or stem[0].isdigit() or keyword.iskeyword(stem) or stem in ("g", "nv") else stem
+    """A name for a node's variable, of letters that Python takes everywhere."""
+    stem = re.sub(r"\W", "_", name, flags=re.ASCII)
+    stem = f"n_{stem}" if stem[0].isdigit() or stem in _TAKEN else stem
     found, count = stem, 1
     while found in taken:
         count += 1

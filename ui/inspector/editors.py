@@ -21,7 +21,6 @@ from nnvis.init import Initializer, initializer
 from ui.document.fields import Field, initializer_names, read_text
 from ui.inspector.number_box import NumberBox
 
-DEFAULT_INIT = "the network's"
 #: Words that an initialiser's options may be.
 _CHOICES = {"distribution": ("normal", "uniform"), "mode": ("fan_in", "fan_out")}
 
@@ -167,7 +166,7 @@ class InitEditor(Editor):
     def __init__(self, field: Field):
         super().__init__(field)
         self.combo = QComboBox()
-        self.combo.addItems([DEFAULT_INIT, *initializer_names()])
+        self.combo.addItems([field.unset, *initializer_names()])
         self.combo.textActivated.connect(self._chosen)
         self.grid = QGridLayout()
         self.grid.setContentsMargins(0, 0, 0, 0)
@@ -179,11 +178,11 @@ class InitEditor(Editor):
         self.options: dict[str, QWidget] = {}
 
     def _chosen(self, name: str) -> None:
-        self.entered.emit(None if name == DEFAULT_INIT else {"name": name})
+        self.entered.emit(None if name == self.field.unset else {"name": name})
 
     def show_value(self, value: Initializer | str | None) -> None:
         value = None if value is None else initializer(value)
-        self.combo.setCurrentText(DEFAULT_INIT if value is None else value.name)
+        self.combo.setCurrentText(self.field.unset if value is None else value.name)
         if type(value) is not type(self._value):
             self._make_options(value)
         self._value = value

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from PySide6.QtCore import Qt
-from PySide6.QtGui import QFontMetricsF
-from PySide6.QtWidgets import QPushButton, QVBoxLayout
-
 from nnvis.errors import ConfigError
 from nnvis.graph import INPUT
 from nnvis.init import initializer
@@ -19,8 +15,6 @@ from ui.history import Document
 from ui.inspector.editors import Editor, editor
 from ui.inspector.page import Page, show_text
 
-_MOST_FAULTS = 6
-
 
 class NetworkPage(Page):
     """Name, input shape and initialiser; and what is wrong."""
@@ -29,11 +23,10 @@ class NetworkPage(Page):
         super().__init__(document)
         self._name = self.add_line("name", self._rename)
         self._shape = self.add_line("input shape", self._reshape, "Height, width, channels; one number for vectors")
-        self._init: Editor = editor(Field("init", "initialiser", explanation="How weights start"))
+        self._init: Editor = editor(Field("init", "initialiser", unset="each layer's default"))
         self._init.entered.connect(self._change_init)
         self.add_row("weights start", self._init, "How weights start, where a layer does not say")
-        self._problems = QVBoxLayout()
-        self.column.addLayout(self._problems)
+        self._problems = self.add_problems()
         self.column.addStretch(1)
         self.refresh()
 
@@ -52,20 +45,7 @@ class NetworkPage(Page):
             self.facts.setText(
                 f"{len(state.nodes)} nodes, {analysis.total_parameters:,} parameters<br>output: {output}"
             )
-        self._list_problems()
-
-    def _list_problems(self) -> None:
-        while (item := self._problems.takeAt(0)) is not None:
-            if item.widget():
-                item.widget().hide()
-                item.widget().deleteLater()
-        for fault in self.document.analysis.faults[:_MOST_FAULTS]:
-            where = f"{fault.node}: " if fault.node else ""
-            text = QFontMetricsF(self.font()).elidedText(where + fault.message, Qt.TextElideMode.ElideRight, 240)
-            button = QPushButton(text, toolTip=fault.message)
-            button.setStyleSheet("text-align: left;")
-            button.clicked.connect(lambda _=False, n=fault.node: self.document.select([n] if n else []))
-            self._problems.addWidget(button)
+        self._problems.show_faults(analysis.faults)
 
     # --- edits --------------------------------------------------------------------------------------------
 
@@ -84,16 +64,19 @@ class NetworkPage(Page):
 
 
 class SelectionPage(Page):
-    """Several nodes."""
+    """Several nodes, or a collapsed block; and what is wrong with them."""
 
     def __init__(self, document: Document):
         super().__init__(document)
+        self._problems = self.add_problems()
         self.column.addStretch(1)
         self.refresh()
 
     def refresh(self) -> None:
         self.title.setText(f"{len(self.document.selection)} nodes selected")
         self.facts.setText("Ctrl+G makes a block of them, Ctrl+D copies them, Del deletes them.")
+        chosen = set(self.document.selection)
+        self._problems.show_faults([f for f in self.document.analysis.faults if f.node in chosen])
 
 
 def read_shape(text: str) -> tuple[int, ...]:

@@ -20,6 +20,13 @@ from ui.inspector.formulas import formula
 from ui.inspector.page import Page, show_text
 from ui.theme import SMALL, look
 
+#: What a node at an end of the network is for.
+ROLES = (
+    Field("is_output", "bool", explanation="Whether this node's output is the network's"),
+    Field("auxiliary_loss", "float", 0.0, 100.0,
+          "Weight of a second loss, at this node, in training: deep supervision. 0: none"),
+)  # fmt: skip
+
 
 class NodePage(Page):
     """Edits one node; stays as long as the node is of this kind."""
@@ -33,6 +40,11 @@ class NodePage(Page):
         for field in self.fields:
             widget = editor(field)
             widget.entered.connect(lambda value, f=field: self._change(f, value))
+            self.add_row(field.name.replace("_", " "), widget, field.explanation)
+        self.is_end = _is_end(document, name)
+        for field, act in zip(ROLES if self.is_end else (), (self._make_output, self._make_auxiliary), strict=False):
+            widget = editor(field)
+            widget.entered.connect(act)
             self.add_row(field.name.replace("_", " "), widget, field.explanation)
         self.numbers = QLabel(textFormat=Qt.TextFormat.RichText)
         self.numbers.setFont(look().font(SMALL, numbers=True))
@@ -49,13 +61,19 @@ class NodePage(Page):
     def fits(self, name: str) -> bool:
         """Whether this page can show the node `name`."""
         node = self.document.state.nodes.get(name)
-        return node is not None and name == self.name and fields_of(node.layer) == self.fields
+        if node is None or name != self.name or self.is_end != _is_end(self.document, name):
+            return False
+        return fields_of(node.layer) == self.fields
 
     def refresh(self) -> None:
         show_text(self._line, self.name)
-        for field, widget in zip(self.fields, list(self.editors.values())[1:], strict=True):
+        values = [getattr(self.layer, field.name) for field in self.fields]
+        if self.is_end:
+            state, analysis = self.document.state, self.document.analysis
+            values += [analysis.output == self.name, float(state.aux_outputs.get(self.name, 0.0))]
+        for value, widget in zip(values, list(self.editors.values())[1:], strict=True):
             assert isinstance(widget, Editor)
-            widget.show_value(getattr(self.layer, field.name))
+            widget.show_value(value)
         self.title.setText(self.layer.kind)
         self.facts.setText("<br>".join(_facts(self.document, self.name)))
         self.say(self.document.analysis.fault_of.get(self.name, ""))
@@ -80,12 +98,29 @@ class NodePage(Page):
             title = field.name.replace("_", " ")
             self.attempt(f"Change {title}", changed, merge=f"{self.name}.{field.name}")
 
+    def _make_output(self, on: bool) -> None:
+        chosen = self.name if on else None
+        self.attempt("Choose the output", lambda: edits.set_output(self.document.state, chosen))
+
+    def _make_auxiliary(self, weight: float) -> None:
+        self.attempt(
+            "Change the auxiliary loss",
+            lambda: edits.set_aux_output(self.document.state, self.name, weight),
+            merge=f"{self.name}.auxiliary",
+        )
+
     def _rename(self, new: str) -> None:
         state = self.document.state
         if self.name in state.nodes and new != self.name and self.attempt(
             "Rename", lambda: edits.rename(state, self.name, new)
         ):  # fmt: skip
             self.document.select([new])
+
+
+def _is_end(document: Document, name: str) -> bool:
+    """Whether nothing reads the node, or it is an output all the same."""
+    state = document.state
+    return not state.readers(name) or name == state.output or name in state.aux_outputs
 
 
 def _facts(document: Document, name: str) -> list[str]:

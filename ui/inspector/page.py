@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from PySide6.QtCore import Qt
-from PySide6.QtWidgets import QFormLayout, QLabel, QLineEdit, QVBoxLayout, QWidget
+from PySide6.QtGui import QFontMetricsF
+from PySide6.QtWidgets import QFormLayout, QLabel, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
 from nnvis.errors import NnvisError
+from ui.document.analysis import Fault
 from ui.document.state import DocumentState
 from ui.history import Document
 from ui.theme import look
+
+#: Faults that are listed; more would push the rest of a page away.
+_MOST_FAULTS = 6
 
 
 class Page(QWidget):
@@ -55,6 +60,12 @@ class Page(QWidget):
         self.add_row(title, line, explanation)
         return line
 
+    def add_problems(self) -> Problems:
+        """A list of faults at the end of the page."""
+        problems = Problems(self.document)
+        self.column.addWidget(problems)
+        return problems
+
     def say(self, sentence: str) -> None:
         """Show a fault, or none."""
         self.fault.setStyleSheet(f"color: {look().theme.bad};")
@@ -70,6 +81,30 @@ class Page(QWidget):
             return False
         self.document.apply(label, after, merge)
         return True
+
+
+class Problems(QWidget):
+    """Faults, each to be clicked for the node that it sits on."""
+
+    def __init__(self, document: Document):
+        super().__init__()
+        self.document = document
+        self._column = QVBoxLayout(self)
+        self._column.setContentsMargins(0, 0, 0, 0)
+
+    def show_faults(self, faults: Sequence[Fault]) -> None:
+        """Show the first of `faults` and no others."""
+        while (item := self._column.takeAt(0)) is not None:
+            if item.widget():
+                item.widget().hide()
+                item.widget().deleteLater()
+        for fault in faults[:_MOST_FAULTS]:
+            where = f"{fault.node}: " if fault.node and fault.node not in fault.message else ""
+            text = QFontMetricsF(self.font()).elidedText(where + fault.message, Qt.TextElideMode.ElideRight, 240)
+            button = QPushButton(text, toolTip=fault.message)
+            button.setStyleSheet("text-align: left;")
+            button.clicked.connect(lambda _=False, n=fault.node: self.document.select([n] if n else []))
+            self._column.addWidget(button)
 
 
 def show_text(line: Any, text: str) -> None:

@@ -59,7 +59,7 @@ class Legend(QTreeWidget):
         head = self.header()
         head.setStretchLastSection(False)
         head.setSectionResizeMode(_NAME, QHeaderView.ResizeMode.Stretch)
-        for column, width in ((_LOSS, 56), (_ACCURACY, 64), (_REMOVE, 26)):
+        for column, width in ((_LOSS, 76), (_ACCURACY, 64), (_REMOVE, 26)):
             head.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, round(width * look().scale))
 

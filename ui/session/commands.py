@@ -7,6 +7,8 @@ import queue
 import threading
 from collections.abc import Callable
 
+import numpy as np
+
 from nnvis.errors import NnvisError
 
 Command = Callable[[], None]
@@ -62,6 +64,8 @@ class CommandThread(threading.Thread):
     # --- the loop -----------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        # What NumPy would warn of here are the values of a network that diverges: they are shown, not printed.
+        np.seterr(all="ignore")
         try:
             while True:
                 self._obey(block=not self.busy)

@@ -21,14 +21,13 @@ from nnvis.events import Compiling, EpochDone, Event, Finished, Started, StepDon
 from nnvis.graph import Graph
 from nnvis.network import Network
 from nnvis.observe import NodeRecord
-from nnvis.probe import compatible_state
 from nnvis.runs import Checkpoint, DataSource, PausedRun, RunFolder
 from nnvis.training import Training
 from ui.document.state import Settings
 from ui.locking import held
-from ui.session.attic import Attic
 from ui.session.commands import CommandThread
 from ui.session.keeper import Keeper
+from ui.session.living import LivingNetwork
 from ui.session.looking import Looker
 from ui.session.messages import Contents, Notice, Phase, Prediction, Progress, Saved
 from ui.session.nodes import node_step
@@ -58,18 +57,15 @@ class Worker(CommandThread):
         #: Where runs are kept, nowhere if None, and what they are called.
         self.runs: Path | None = None
         self.run_name = "net"
-        self.net: Network | None = None
+        self.living = LivingNetwork()
         self.training: Training | None = None
         self.keeper: Keeper | None = None
         self.looker = Looker()
         self._data: dict[tuple[str, float], Dataset] = {}
         self._events: Generator[Event, None, None] | None = None
-        self._attic = Attic()
-        self._births: Mapping[str, int] = {}
         self._runs = 0
         self._meter, self._points = Meter(), Points("")
         self._before_step: Checkpoint | None = None  # of a step that is being taken node by node
-        self._orphans: dict[str, np.ndarray] = {}  # weights that wait for a network that works
         self._budget = 0  # batches, or with _nodes nodes, still to be done before pausing
         self._nodes = False
         self._waiting_for_node = False
@@ -77,6 +73,11 @@ class Worker(CommandThread):
         self._last_sent = 0.0
 
     # --- the thread ---------------------------------------------------------------------------------------
+
+    @property
+    def net(self) -> Network | None:
+        """The network, unless what the user has built does not work."""
+        return self.living.net
 
     @property
     def busy(self) -> bool:
@@ -127,10 +128,7 @@ class Worker(CommandThread):
     # --- the network --------------------------------------------------------------------------------------
 
     def set_graph(self, graph: Graph | None, settings: Settings, births: Mapping[str, int] | None = None) -> None:
-        """Command: another network or other settings; layers that stay, or come back, keep what they learned.
-
-        `births` tells layers apart, whatever their names: see :class:`~ui.document.state.NodeState`.
-        """
+        """Command: another network or other settings; see :class:`LivingNetwork`."""
         same_net = graph is not None and self.graph is not None and graph.to_json() == self.graph.to_json()
         same_settings = settings == self.settings
         if same_net and same_settings and self.net is not None:
@@ -147,7 +145,8 @@ class Worker(CommandThread):
             self._set(Phase.IDLE)
             return
         if not (same_net and same_device and self.net is not None) or reseeded:
-            self._replace_net(graph, births or {}, afresh=reseeded)
+            make = self.living.begin_anew if reseeded else self.living.rebuild
+            make(graph, settings.device, settings.options.seed, births or {})
         self._set(Phase.READY)
         self.look()
 
@@ -158,29 +157,16 @@ class Worker(CommandThread):
         same_kind = type(settings.options.optimizer) is type(old.options.optimizer)
         return same_kind and replace(settings, options=options) == old
 
-    def _replace_net(self, graph: Graph, births: Mapping[str, int], afresh: bool) -> None:
-        if afresh:
-            self._attic.clear()
-        elif self.net is not None:
-            self._attic.put(self.net, self._births)
-        self.net, self._births = Network(graph, self.settings.device, self.settings.options.seed), births
-        self._attic.fill(self.net, births)
-        self.net.load_state_dict(compatible_state(self._orphans, self.net), strict=False)
-        self._orphans = {}
-
     def load_weights(self, state: dict[str, np.ndarray]) -> None:
         """Command: take over weights that fit by name and shape."""
-        if self.net is None:
-            self._orphans = state
-            return
-        self.net.load_state_dict(compatible_state(state, self.net), strict=False)
+        self.living.load(state)
         self.look()
 
     def forget(self) -> None:
         """Command: another document comes, which has nothing to do with this one."""
         self._end_run()
-        self.graph = self.net = self.training = None
-        self._orphans = {}
+        self.graph = self.training = None
+        self.living.forget()
         self.emit("saved", Saved(None, 0))
         self._set(Phase.IDLE)
 
@@ -333,7 +319,7 @@ class Worker(CommandThread):
         self._end_run()
         self.training = None
         self.emit("saved", Saved(None, 0))
-        self._replace_net(self.graph, self._births, afresh=True)
+        self.living.begin_anew(self.graph, self.settings.device, self.settings.options.seed)
         self._set(Phase.READY)
         self.look()
 
@@ -398,6 +384,6 @@ class Worker(CommandThread):
         """Copies of all weights, and the run that is going on, if any."""
         training = self.training
         if self._events is None or training is None or not training.state.step:
-            return Contents(self._orphans if self.net is None else self.net.state_dict(), None)
+            return Contents(self.living.weights(), None)
         checkpoint = self._before_step or training.checkpoint()
         return Contents(checkpoint.net, PausedRun(checkpoint, training.options, training.facts))

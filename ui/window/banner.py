@@ -13,7 +13,7 @@ _ICONS = {"bad": "mdi6.alert-circle-outline", "warn": "mdi6.alert-outline", "acc
 
 
 class Banner(QFrame):
-    """Hidden until :meth:`say` is called."""
+    """Hidden until :meth:`say` is called, and again once what it says no longer holds; see :meth:`check`."""
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -31,6 +31,7 @@ class Banner(QFrame):
         close.clicked.connect(self.hide)
         self._row.addWidget(close)
         self._role = "accent"
+        self._settled: Callable[[], bool] | None = None
         look().changed.connect(self._paint)
         self.hide()
 
@@ -39,7 +40,13 @@ class Banner(QFrame):
         """The sentence shown."""
         return self._text.text()
 
-    def say(self, sentence: str, role: str = "bad", actions: dict[str, Callable[[], None]] | None = None) -> None:
+    def say(
+        self,
+        sentence: str,
+        role: str = "bad",
+        actions: dict[str, Callable[[], None]] | None = None,
+        settled: Callable[[], bool] | None = None,
+    ) -> None:
         """Show a sentence, with a button for each thing that can be done about it.
 
         Parameters
@@ -47,14 +54,22 @@ class Banner(QFrame):
         sentence : str
         role : {"bad", "warn", "accent"}
         actions : dict of label to callable, optional
+        settled : callable, optional
+            Whether the sentence no longer holds. Without it the message stays until it is dismissed.
         """
-        self._role = role
+        self._role, self._settled = role, settled
         self._text.setText(sentence)
         for button in self._buttons:
             button.deleteLater()
         self._buttons = [self._button(label, act) for label, act in (actions or {}).items()]
         self._paint()
         self.show()
+
+    def check(self) -> None:
+        """Something has changed: the message goes if it is settled."""
+        if self._settled is not None and self._settled():
+            self._settled = None
+            self.hide()
 
     def _button(self, label: str, act: Callable[[], None]) -> QPushButton:
         button = QPushButton(label)

@@ -15,6 +15,7 @@ from nnvis.graph import INPUT
 from nnvis.runs.files import write_bytes
 from ui.canvas.export import picture_file
 from ui.canvas.view import CanvasView
+from ui.document.analysis import Fault
 from ui.document.blocks import shown_alone
 from ui.document.fixes import fixes
 from ui.document.layout import place_after
@@ -135,13 +136,14 @@ class MainWindow(QMainWindow):
         session.snapshot.connect(self._show_snapshot)
         session.node_step.connect(self._show_node_step)
         session.statistics.connect(self.inspector.set_statistics)
-        session.failed.connect(lambda sentence: self.banner.say(sentence))
+        session.failed.connect(self._say_failure)
         session.notice.connect(lambda notice: self.banner.say(notice.sentence, notice.role))
 
     # --- what happens -------------------------------------------------------------------------------------
 
     def _document_changed(self, before: DocumentState, after: DocumentState) -> None:
         self.session.set_document(after)
+        self.banner.check()
         self.status.show_analysis(self.document.analysis)
         self.transport.show_settings(after.settings)
 
@@ -155,6 +157,7 @@ class MainWindow(QMainWindow):
 
     def _show_progress(self, progress: Progress) -> None:
         BUDGET.training = progress.phase is Phase.RUNNING
+        self.banner.check()
         self.status.show_progress(progress)
         if progress.phase is not self.transport.phase:
             self.transport.show_phase(progress.phase)
@@ -207,12 +210,21 @@ class MainWindow(QMainWindow):
         self.search.open(self.document, request.position, request.global_pos, request.source, request.target)
 
     def _offer_fixes(self, name: str) -> None:
-        state, analysis = self.document.state, self.document.analysis
-        sentence = analysis.fault_of.get(name)
-        if sentence:
-            found = fixes(state, analysis, name)
-            acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
-            self.banner.say(sentence, "warn", acts)
+        for fault in self.document.analysis.faults:
+            if fault.node == name:
+                self._say_fault(fault)
+                return
+
+    def _say_fault(self, fault: Fault) -> None:
+        """What is wrong, and what helps; until it has been put right."""
+        found = fixes(self.document.state, self.document.analysis, fault.node)
+        acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
+        where = f"{fault.node}: " if fault.node and fault.node not in fault.message else ""
+        self.banner.say(where + fault.message, "warn", acts, settled=lambda: fault not in self.document.analysis.faults)
+
+    def _say_failure(self, sentence: str) -> None:
+        """What kept the engine from going on; until other settings, or another run, let it."""
+        self.banner.say(sentence, settled=lambda: self.session.phase is not Phase.FAILED)
 
     def _apply_fix(self, fix) -> None:
         self.document.apply(fix.label, fix.apply())
@@ -321,11 +333,7 @@ class MainWindow(QMainWindow):
         if not faults:
             self.banner.hide()
             return True
-        first = faults[0]
-        found = fixes(self.document.state, self.document.analysis, first.node)
-        acts = {f.label: functools.partial(self._apply_fix, f) for f in found}
-        where = f"{first.node}: " if first.node else ""
-        self.banner.say(f"{where}{first.message}", "warn", acts)
+        self._say_fault(faults[0])
         return False
 
     def toggle_run(self) -> None:
