@@ -49,14 +49,14 @@ def test_an_entry_is_dropped_edited_undone_saved_and_reloaded(qtbot, tmp_path, e
 def _change_every_number(document, inspector, name):
     for title, widget in inspector.editors.items():
         box = widget.focusProxy()
-        before = document.state.nodes[name].layer
+        before = document.state
         if isinstance(box, QCheckBox):
             box.toggle()
         elif isinstance(box, QSpinBox | QDoubleSpinBox):
             box.setValue(box.value() + box.singleStep())
         else:
             continue
-        after = document.state.nodes[name].layer
+        after = document.state
         assert after != before or inspector.fault.text(), title
 
 

@@ -210,8 +210,9 @@ class MainWindow(QMainWindow):
         self.search.open(self.document, request.position, request.global_pos, request.source, request.target)
 
     def _offer_fixes(self, name: str) -> None:
+        block = self.document.state.blocks.get(name)
         for fault in self.document.analysis.faults:
-            if fault.node == name:
+            if fault.node == name or (block and fault.node in block.members):
                 self._say_fault(fault)
                 return
 
