@@ -47,16 +47,18 @@ def test_an_entry_is_dropped_edited_undone_saved_and_reloaded(qtbot, tmp_path, e
 
 
 def _change_every_number(document, inspector, name):
-    for title, widget in inspector.editors.items():
-        box = widget.focusProxy()
-        before = document.state
+    for title in (option.replace("_", " ") for option in document.state.nodes[name].layer.config()):
+        if title not in inspector.editors:
+            continue
+        box = inspector.editors[title].focusProxy()
+        before = document.state.nodes[name].layer
         if isinstance(box, QCheckBox):
             box.toggle()
         elif isinstance(box, QSpinBox | QDoubleSpinBox):
             box.setValue(box.value() + box.singleStep())
         else:
             continue
-        after = document.state
+        after = document.state.nodes[name].layer
         assert after != before or inspector.fault.text(), title
 
 
