@@ -54,6 +54,10 @@ class OutputError(NnvisError, OSError):
     """A result cannot be written: no permission, no space."""
 
 
+class OutOfMemoryError(NnvisError, MemoryError):
+    """Arrays are larger than the memory that is left."""
+
+
 class DivergedError(NnvisError, ArithmeticError):
     """The loss became NaN or infinite.
 

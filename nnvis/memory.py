@@ -7,13 +7,18 @@ given to the largest arrays first, each at the lowest place that is free during 
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from nnvis.errors import OutOfMemoryError
+
 #: Arrays start on a cache line.
 ALIGNMENT = 64
+#: Arrays above this are compared with the memory that is left.
+_LARGE = 64 * 2**20
 FOREVER = 1 << 40
 
 
@@ -58,10 +63,42 @@ def _rounded(nbytes: int) -> int:
 
 
 def aligned_bytes(nbytes: int) -> np.ndarray:
-    """A zeroed byte array that starts on a cache line."""
-    raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    """A zeroed byte array that starts on a cache line.
+
+    Raises
+    ------
+    OutOfMemoryError
+        There is not so much memory; without this, a system that promises more than it has ends the process later.
+    """
+    if nbytes > _LARGE and nbytes > (free := available_bytes()):
+        raise _too_large(nbytes, free)
+    try:
+        raw = np.zeros(nbytes + ALIGNMENT, np.uint8)
+    except (MemoryError, ValueError):
+        raise _too_large(nbytes, available_bytes()) from None
     start = -raw.ctypes.data % ALIGNMENT
     return raw[start : start + nbytes]
+
+
+def available_bytes() -> float:
+    """Memory that the system can still give; without bound where it does not say (it does on Linux)."""
+    with contextlib.suppress(OSError, ValueError), open("/proc/meminfo", encoding="ascii") as lines:
+        for line in lines:
+            if line.startswith("MemAvailable:"):
+                return 1024.0 * int(line.split()[1])
+    return math.inf
+
+
+def _too_large(nbytes: int, free: float) -> OutOfMemoryError:
+    left = f", but {_gigabytes(free)} are free" if free < math.inf else ", which cannot be had"
+    return OutOfMemoryError(
+        f"The network's arrays need {_gigabytes(nbytes)} of memory{left}; use a smaller batch, smaller images or "
+        "fewer channels."
+    )
+
+
+def _gigabytes(nbytes: float) -> str:
+    return f"{nbytes / 1e9:,.1f} GB"
 
 
 class Arena:

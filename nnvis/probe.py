@@ -173,10 +173,12 @@ def histogram(values: np.ndarray) -> Histogram:
     """Histogram of the finite `values`, from every so-many-th of them if there are many."""
     flat = values.reshape(-1)
     flat = flat[:: max(1, flat.size // MOST_VALUES)]
-    flat = flat[np.isfinite(flat)]
+    flat = flat[np.isfinite(flat)].astype(np.float64)  # the span of large float32 values may be none itself
     low, high = (float(flat.min()), float(flat.max())) if flat.size else (0.0, 0.0)
-    if low == high:
-        low, high = low - 0.5, high + 0.5
+    largest = max(abs(low), abs(high))
+    if high - low <= 1e-9 * largest or low == high:  # bins must have a width beside such values
+        half = max(0.5, 1e-6 * largest)
+        low, high = low - half, high + half
     counts, _ = np.histogram(flat, bins=BINS, range=(low, high))
     return Histogram(counts, low, high)
 

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import nnvis as nv
+from nnvis import memory
+from nnvis.errors import OutOfMemoryError
 from nnvis.memory import ALIGNMENT, Storage, place
 
 lifetimes = st.lists(st.tuples(st.integers(1, 500), st.integers(0, 30), st.integers(0, 10)), min_size=1, max_size=40)
@@ -24,3 +28,12 @@ def test_arrays_that_live_at_the_same_time_never_overlap(items):
 def test_arrays_that_never_meet_share_memory():
     storages = [Storage(640, step, step) for step in range(10)]
     assert place(storages) == 640
+
+
+def test_a_network_that_cannot_be_held_is_refused_in_one_sentence(monkeypatch):
+    g = nv.Sequential([nv.Flatten(), nv.Linear(10)], input_shape=(100_000, 100_000, 3))
+    with pytest.raises(OutOfMemoryError, match=r"arrays need [\d,.]+ GB of memory.*smaller batch"):
+        nv.Network(g)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1e8)  # what the system would promise, and then not have
+    with pytest.raises(OutOfMemoryError, match=r"need 0\.2 GB of memory, but 0\.1 GB are free"):
+        memory.aligned_bytes(200_000_000)

@@ -127,3 +127,11 @@ def test_the_learning_rate_and_momentum_change_between_two_steps():
                 training.change(lr=0.02, momentum=0.5)
     assert rates[:3] == [0.1] * 3 and set(rates[3:]) == {0.02}
     assert training.options.optimizer.momentum == 0.5
+
+
+@pytest.mark.parametrize("values", [[1e20] * 10, [-3e38, 3e38], [1e20, 1e20 * (1 + 1e-7)], [0.0], [np.inf, np.nan], []])
+def test_a_histogram_of_whatever_a_diverged_network_holds_has_bins(values):
+    finite = [v for v in values if np.isfinite(v)]
+    with np.errstate(all="ignore"):
+        made = histogram(np.array(values, np.float32))
+    assert made.high > made.low and made.counts.sum() == len(finite)

@@ -21,7 +21,7 @@ def show(qtbot, scope: Scope, width=900, height=400) -> Scope:
 
 def drawn(qtbot, scope: Scope) -> None:
     scope.redraw()
-    qtbot.waitUntil(lambda: not scope._stale and not scope._timer.isActive(), timeout=5_000)
+    qtbot.waitUntil(lambda: scope._stale_since is None and not scope._timer.isActive(), timeout=5_000)
 
 
 def point(widget, at) -> None:

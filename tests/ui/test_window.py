@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QPoint, QPointF, Qt
+from PySide6.QtCore import QPoint, QPointF, QSize, Qt
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QMessageBox
 
@@ -20,6 +20,7 @@ from ui.session.messages import Phase
 from ui.session.session import Session
 from ui.theme import look
 from ui.theme.tokens import DARK, LIGHT
+from ui.window.docks import size_within
 from ui.window.main_window import MainWindow
 from ui.window.start_page import StartPage
 
@@ -239,6 +240,29 @@ def test_a_torn_file_is_refused_in_the_banner_and_the_work_stays(qtbot, window, 
     (tmp_path / "torn.nnvis").write_bytes(b"PK\x03\x04 torn")
     assert not window.project.open(tmp_path / "torn.nnvis")
     assert "torn.nnvis" in window.banner.text and window.document.state is before
+
+
+def test_the_start_page_leads_back_to_the_document_and_never_past_unsaved_work(qtbot, window, tmp_path, monkeypatch):
+    other = tmp_path / "other.nnvis"
+    files.save(other, window.document.state)
+    assert not window.start_page.back.isVisibleTo(window.start_page)
+    _choose(qtbot, window, "moons")
+    window.document.apply("Delete", edits.delete(window.document.state, ["fc1"]))
+    kept = window.document.state
+    window.show_start_page()
+    asked = []
+    with monkeypatch.context() as patched:
+        patched.setattr(QMessageBox, "exec", lambda box: asked.append(box) or QMessageBox.StandardButton.Cancel)
+        window.start_page.file_chosen.emit(other)
+    assert len(asked) == 1 and window.document.state is kept
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    assert window.pages.currentWidget() is window.canvas and window.document.state is kept
+    assert window.actions_table["save_file"].isEnabled()
+
+
+def test_the_window_fits_the_screen_with_its_frame():
+    assert size_within(QSize(1440, 900)) == QSize(1440, 860)
+    assert size_within(QSize(2560, 1440)) == QSize(1440, 900)
 
 
 def test_the_start_page_lists_files_used_last(qtbot, tmp_path):

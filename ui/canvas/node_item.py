@@ -195,7 +195,7 @@ class NodeItem(QGraphicsItem):
         shape = describe(self.face.shape) if self.face.shape else "?"
         size, room = 15 * growth, NODE_WIDTH - 20
         if (wide := _width(shape, _font(size, numbers=True))) > room:
-            size *= room / wide
+            size = math.floor(size * room / wide)
         painter.setFont(_font(size, numbers=True))
         painter.setPen(look().color("text" if self.face.shape else "muted"))
         height = NODE_HEIGHT - top if growth >= 1.3 else 26

@@ -13,13 +13,12 @@ from PySide6.QtWidgets import (
     QHBoxLayout,
     QLineEdit,
     QSizePolicy,
-    QSpinBox,
     QWidget,
 )
 
 from nnvis.init import Initializer, initializer
 from ui.document.fields import Field, initializer_names, read_text
-from ui.inspector.number_box import NumberBox
+from ui.inspector.number_box import NumberBox, WholeBox
 
 #: Words that an initialiser's options may be.
 _CHOICES = {"distribution": ("normal", "uniform"), "mode": ("fan_in", "fan_out")}
@@ -68,14 +67,12 @@ def _show(widget: Any, value: Any) -> None:
             widget.setValue(value)
 
 
-def _whole_box(field: Field) -> QSpinBox:
-    return QSpinBox(minimum=int(field.low), maximum=int(field.high), keyboardTracking=False)
+def _whole_box(field: Field) -> WholeBox:
+    return WholeBox(minimum=int(field.low), maximum=int(field.high), keyboardTracking=False)
 
 
 def _number_box(low: float, high: float) -> NumberBox:
-    box = NumberBox(decimals=5, minimum=low, maximum=high, keyboardTracking=False)
-    box.setStepType(NumberBox.StepType.AdaptiveDecimalStepType)
-    return box
+    return NumberBox(minimum=low, maximum=high, singleStep=0.01, keyboardTracking=False)
 
 
 class WholeEditor(Editor):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +22,8 @@ from ui.scopes.reading import Reader, ReadingLine, ValueAt
 from ui.session.messages import Curves, Prediction, Snapshot
 from ui.theme import look
 
-#: Milliseconds between two drawings.
-INTERVAL = 100
+#: Milliseconds between two drawings; seconds after which a view is drawn whatever the budget says.
+INTERVAL, PATIENCE = 100, 1.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class Scope(QWidget):
         self.column.addWidget(self.bar)
         self._timer = QTimer(self, interval=INTERVAL, singleShot=True)
         self._timer.timeout.connect(self._draw_if_visible)
-        self._stale = False
+        #: Since when there is something new to draw; None: there is not.
+        self._stale_since: float | None = None
         self.setContextMenuPolicy(Qt.ContextMenuPolicy.CustomContextMenu)
         self.customContextMenuRequested.connect(self._show_menu)
         look().changed.connect(self.repaint_all)
@@ -148,22 +150,37 @@ class Scope(QWidget):
 
     def redraw(self) -> None:
         """Draw soon; while a network trains, as soon as the budget allows."""
-        self._stale = True
+        if self._stale_since is None:
+            self._stale_since = time.perf_counter()
+        if self._stack.currentIndex() != int(self.has_data):
+            self._stale_since = -math.inf  # the first values, or none any more
         if not self._timer.isActive() and self.isVisible():
-            self._timer.start(max(INTERVAL, round(1000 * BUDGET.wait)))
+            self._timer.start(max(INTERVAL, round(1000 * self._wait)))
+
+    @property
+    def _wait(self) -> float:
+        """Seconds until this view may be drawn: as the budget says, but within PATIENCE."""
+        if self._stale_since is None:
+            return 0.0
+        return max(0.0, min(BUDGET.wait, self._stale_since + PATIENCE - time.perf_counter()))
+
+    def draw_now(self) -> None:
+        """Draw what is new without waiting for anything, if the view is seen."""
+        self._stale_since = -math.inf
+        self._draw_if_visible()
 
     def repaint_all(self) -> None:
         """The theme has changed."""
         self.redraw()
 
     def _draw_if_visible(self) -> None:
-        if not self._stale or not self.isVisible():
+        if self._stale_since is None or not self.isVisible():
             return
-        if BUDGET.wait:  # others have drawn meanwhile
+        if self._wait:  # others have drawn meanwhile
             self.redraw()
             return
-        begin = time.perf_counter()
-        self._stale = False
+        begin = time.thread_time()
+        self._stale_since = None
         self._stack.setCurrentIndex(int(self.has_data))
         if self.has_data:
             self.draw()
@@ -171,11 +188,11 @@ class Scope(QWidget):
             for reader in self.readers:
                 reader.refresh()
         self.setAccessibleDescription(self.summary())
-        BUDGET.spend(time.perf_counter() - begin)
+        BUDGET.spend(time.thread_time() - begin)
 
     def showEvent(self, event) -> None:
         super().showEvent(event)
-        self._stale = True
+        self._stale_since = -math.inf
         self._timer.start(0)
 
     # --- export -------------------------------------------------------------------------------------------

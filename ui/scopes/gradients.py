@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 from PySide6.QtWidgets import QCheckBox, QWidget
 
 from ui.scopes.bars import Bars, Row, scrolled
@@ -17,6 +18,8 @@ from ui.session.messages import Snapshot
 _LOW, _HIGH, _BAND = -7.0, 0.0, (-4.0, -2.0)
 #: Ratio between two layers' gradients from which one speaks of vanishing.
 _VANISHING = 100.0
+#: Growth of a layer's gradient since the run's first look from which one speaks of diverging.
+_DIVERGING = 1e4
 
 
 class GradientScope(NodeScope):
@@ -86,6 +89,8 @@ class GradientScope(NodeScope):
 
     def sentence(self) -> str:
         """Whether gradients vanish or explode on their way back."""
+        if grown := self._grown():
+            return grown
         norms = [(name, norm) for name, norm in self.history.latest.items() if norm > 0]
         if len(norms) < 2:
             return ""
@@ -95,6 +100,18 @@ class GradientScope(NodeScope):
         if early / late >= _VANISHING:
             return f"Gradients grow {early / late:,.0f}x from {last} back to {first}: they explode."
         return "Gradients reach every layer."
+
+    def _grown(self) -> str:
+        """Whether gradients are out of all proportion to those at first."""
+        if len(self.history.steps) < 2:
+            return ""
+        last, first = self.history.values[-1], np.maximum(self.history.values[0], 1e-30)
+        growth = np.where(np.isfinite(last), last / first, np.inf)
+        worst = int(growth.argmax())
+        if growth[worst] < _DIVERGING:
+            return ""
+        size = f"{growth[worst]:.0e} times as large as at first" if np.isfinite(growth[worst]) else "no longer finite"
+        return f"The gradient of {self.history.names[worst]} is {size}: the training diverges. Lower the learning rate."
 
     def at_rest(self) -> str:
         return self.sentence() or self.empty

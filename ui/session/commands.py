@@ -100,6 +100,8 @@ class CommandThread(threading.Thread):
             raise
         except NnvisError as error:
             self.failed(str(error))
+        except MemoryError:
+            self.failed("There is not enough memory; use a smaller batch, smaller images or fewer channels.")
         except Exception as error:
             _log.exception("the compute thread failed")
             self.failed(f"The computation failed: {error} ({type(error).__name__}).")

@@ -39,6 +39,7 @@ class Looker:
         self.unseen = 0
         self._next = 0.0
         self._cost = self._measured = 0.0
+        self._cold = False
         self._shown: tuple = ()
         self._probe: Probe | None = None
         self._count = FIRST
@@ -72,19 +73,21 @@ class Looker:
         if self._probe is None or self._probe.net is not net or self._probe.loss != options.loss:
             self._probe = Probe(net, options.loss)
             self._count, self._cost = FIRST, 0.0  # another network may be a thousand times slower
+            self._cold = True
         return self._probe
 
     # --- a snapshot ---------------------------------------------------------------------------------------
 
     def look(
-        self, net: Network, options: TrainOptions, data: Dataset, run: str, step: int
+        self, net: Network, options: TrainOptions, data: Dataset, run: str, step: int, training: bool = True
     ) -> tuple[Snapshot, Statistics]:
-        """A snapshot, and the statistics of all parameters."""
+        """A snapshot, and the statistics of all parameters; while nothing is `training`, looks cost nothing."""
         start, self._shown = time.perf_counter(), self._wanted
         with np.errstate(all="ignore"):  # a network that diverges is looked at, too
             made = self._look(net, options, data, run, step), _parameter_statistics(net)
         end = time.perf_counter()
-        self._cost, self._measured = end - start + self._measured, 0.0
+        counts = training and not self._cold  # a first look compiles and lays out memory, which is done once
+        self._cost, self._measured, self._cold = (end - start + self._measured) * counts, 0.0, False
         # However large the network: looks of a second are half a minute apart.
         self._next = end + max(self._cost / SHARE, SHORTEST)
         self.unseen += 1

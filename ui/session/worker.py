@@ -368,7 +368,9 @@ class Worker(CommandThread):
         if self.phase is Phase.READY:
             self._set(Phase.READY)  # no longer loading
         step = 0 if self.training is None else self.training.state.step
-        snapshot, statistics = self.looker.look(self.net, self.settings.options, dataset, self._points.run, step)
+        snapshot, statistics = self.looker.look(
+            self.net, self.settings.options, dataset, self._points.run, step, self.phase is Phase.RUNNING
+        )
         self.emit("snapshot", snapshot)
         self.emit("statistics", statistics)
 

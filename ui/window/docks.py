@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from PySide6.QtCore import QSettings, Qt, QTimer
+from PySide6.QtCore import QSettings, QSize, Qt, QTimer
 from PySide6.QtWidgets import QDockWidget, QMainWindow, QTabBar, QTabWidget, QWidget
 
 from ui.scopes import ALL_SCOPES
@@ -13,6 +13,13 @@ _AREA = Qt.DockWidgetArea
 _STATE, _GEOMETRY = "window state", "window geometry"
 #: Grows when docks are added, so that an old arrangement is not applied to new docks.
 _VERSION = 1
+#: The usual size of the window, and pixels that its title bar takes at most.
+_USUAL, _FRAME = QSize(1440, 900), 40
+
+
+def size_within(room: QSize) -> QSize:
+    """The usual size, or what the screen has beside the frame of a window."""
+    return _USUAL.boundedTo(room - QSize(0, _FRAME))
 
 
 class Docks:

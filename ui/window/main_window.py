@@ -6,7 +6,7 @@ import functools
 import time
 from pathlib import Path
 
-from PySide6.QtCore import QEvent, QMimeData, QTimer
+from PySide6.QtCore import QEvent, QTimer
 from PySide6.QtGui import QCloseEvent, QDragEnterEvent, QDropEvent
 from PySide6.QtWidgets import QFileDialog, QInputDialog, QMainWindow, QStackedWidget, QVBoxLayout, QWidget
 
@@ -33,8 +33,8 @@ from ui.window.actions import Actions
 from ui.window.banner import Banner
 from ui.window.closing import Closing
 from ui.window.commands import CommandPalette
-from ui.window.docks import Docks
-from ui.window.project import Project
+from ui.window.docks import Docks, size_within
+from ui.window.project import Project, dropped_file
 from ui.window.recovery import Recovery
 from ui.window.scope_wiring import ScopeWiring
 from ui.window.shortcuts import Shortcuts
@@ -59,7 +59,7 @@ class MainWindow(QMainWindow):
         super().__init__()
         self.document, self.session = document, session
         self.setMinimumSize(1000, 640)
-        self.resize(1440, 900)
+        self.resize(size_within(self.screen().availableGeometry().size()))
         self.setAcceptDrops(True)
         self.canvas = CanvasView(document)
         self.palette_panel, self.inspector = Palette(), Inspector(document)
@@ -119,7 +119,8 @@ class MainWindow(QMainWindow):
         self.palette_panel.chosen.connect(self._add_from_palette)
         self.start_page.template_chosen.connect(self._begin)
         self.start_page.open_requested.connect(self.open_file)
-        self.start_page.file_chosen.connect(lambda path: self.project.open(path))
+        self.start_page.file_chosen.connect(self._open)
+        self.start_page.back_requested.connect(self._show_canvas)
         self.project.failed.connect(self.banner.say)
         self.project.title_changed.connect(self._show_title)
         self.project.opened.connect(self._show_canvas)
@@ -150,9 +151,9 @@ class MainWindow(QMainWindow):
     def event(self, event: QEvent) -> bool:
         if event.type() != QEvent.Type.UpdateRequest:
             return super().event(event)
-        begin = time.perf_counter()
+        begin = time.thread_time()
         handled = super().event(event)  # which paints all that has changed
-        BUDGET.spend(time.perf_counter() - begin)
+        BUDGET.spend(time.thread_time() - begin)
         return handled
 
     def _show_progress(self, progress: Progress) -> None:
@@ -233,6 +234,7 @@ class MainWindow(QMainWindow):
     # --- File ---------------------------------------------------------------------------------------------
 
     def show_start_page(self) -> None:
+        self.start_page.set_back(self.project.name if self.project.is_open else "")
         self.start_page.set_recent(self.project.recent())
         self.pages.setCurrentWidget(self.start_page)
         self._set_editing(False)
@@ -263,6 +265,10 @@ class MainWindow(QMainWindow):
     def open_file(self) -> None:
         if self.closing.may_discard():
             self.project.choose_and_open()
+
+    def _open(self, path: Path) -> None:
+        if self.closing.may_discard():
+            self.project.open(path)
 
     def save_file(self) -> bool:
         return self.project.save()
@@ -363,13 +369,13 @@ class MainWindow(QMainWindow):
     # --- files dropped on the window -----------------------------------------------------------------------
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        if _dropped_file(event.mimeData()):
+        if dropped_file(event.mimeData()):
             event.acceptProposedAction()
 
     def dropEvent(self, event: QDropEvent) -> None:
-        path = _dropped_file(event.mimeData())
-        if path and self.closing.may_discard():
-            self.project.open(path)
+        path = dropped_file(event.mimeData())
+        if path:
+            self._open(path)
 
     # --- closing ------------------------------------------------------------------------------------------
 
@@ -384,9 +390,3 @@ class MainWindow(QMainWindow):
         if self.recovery:
             self.recovery.close()
         super().closeEvent(event)
-
-
-def _dropped_file(data: QMimeData) -> Path | None:
-    """The project or graph that is being dropped."""
-    paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
-    return next((p for p in paths if p.suffix in (".nnvis", ".json")), None)

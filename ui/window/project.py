@@ -6,7 +6,7 @@ import contextlib
 from dataclasses import replace
 from pathlib import Path
 
-from PySide6.QtCore import QObject, QSettings, Signal
+from PySide6.QtCore import QMimeData, QObject, QSettings, Signal
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from nnvis.errors import NnvisError
@@ -47,6 +47,7 @@ class Project(QObject):
         self.document, self.session, self.window = document, session, window
         self.path: Path | None = None
         self.trained = False
+        self.is_open = False  # whether there is a document that one can go back to
         self._step = 0  # of the training, in the file
         self._behind = False  # whether messages are still about the document before
         document.stack.cleanChanged.connect(self._clean_changed)
@@ -121,7 +122,7 @@ class Project(QObject):
         return origin
 
     def _show(self, found: files.Content, path: Path | None, folder: Path | None = None) -> None:
-        self.path, self.trained = path, False
+        self.path, self.trained, self.is_open = path, False, True
         self._step, self._behind = 0 if found.run is None else found.run.step, True
         self.session.forget()
         self.document.load(found.state)
@@ -188,6 +189,12 @@ class Project(QObject):
 
     def _folder(self) -> Path:
         return self.path.parent if self.path else Path.home()
+
+
+def dropped_file(data: QMimeData) -> Path | None:
+    """The project or graph that is being dropped on the window."""
+    paths = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+    return next((p for p in paths if p.suffix in (".nnvis", ".json")), None)
 
 
 def run_of(origin: files.Origin) -> PausedRun | None:

@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 
 from PySide6.QtCore import QSize, Qt, Signal
-from PySide6.QtGui import QColor, QPainter, QPen, QPixmap
+from PySide6.QtGui import QColor, QFontMetrics, QKeySequence, QPainter, QPen, QPixmap, QShortcut
 from PySide6.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
@@ -27,11 +27,12 @@ _CARD, _PICTURE = 232, QSize(208, 84)
 
 
 class StartPage(QScrollArea):
-    """Signals: ``template_chosen(Template)``, ``open_requested()``, ``file_chosen(Path)``."""
+    """Signals: ``template_chosen(Template)``, ``open_requested()``, ``file_chosen(Path)``, ``back_requested()``."""
 
     template_chosen = Signal(object)
     open_requested = Signal()
     file_chosen = Signal(object)
+    back_requested = Signal()
 
     def __init__(self, parent: QWidget | None = None):
         super().__init__(parent)
@@ -46,6 +47,10 @@ class StartPage(QScrollArea):
         self._title, self._subtitle = QLabel("nnvis"), QLabel("Build a network, press Run, and watch it learn.")
         self._column.addWidget(self._title)
         self._column.addWidget(self._subtitle)
+        self.back = QPushButton()
+        self.back.clicked.connect(self.back_requested)
+        self._escape = QShortcut(QKeySequence(Qt.Key.Key_Escape), self, activated=self.back_requested.emit)
+        self._column.addWidget(self.back, 0, Qt.AlignmentFlag.AlignLeft)
         self._column.addWidget(_heading("Begin with"))
         self.cards = [Card(template) for template in TEMPLATES]
         self._grid = QGridLayout()
@@ -61,6 +66,14 @@ class StartPage(QScrollArea):
         look().changed.connect(self._paint)
         self._paint()
         self.set_recent([])
+        self.set_back("")
+
+    def set_back(self, name: str) -> None:
+        """Offer the way back to the document called `name`; "": there is none."""
+        self.back.setVisible(bool(name))
+        self._escape.setEnabled(bool(name))
+        self.back.setText(f"Back to {QFontMetrics(self.font()).elidedText(name, Qt.TextElideMode.ElideMiddle, 400)}")
+        self.back.setIcon(look().icon("mdi6.arrow-left"))
 
     def resizeEvent(self, event) -> None:
         super().resizeEvent(event)

@@ -10,14 +10,12 @@ from typing import Any
 from PySide6.QtCore import QSignalBlocker, Signal
 from PySide6.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QFileDialog,
     QFormLayout,
     QHBoxLayout,
     QLabel,
     QLineEdit,
     QScrollArea,
-    QSpinBox,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -28,7 +26,7 @@ from nnvis.errors import NnvisError
 from nnvis.options import TrainOptions
 from ui.document.state import Settings
 from ui.history import Document
-from ui.inspector.number_box import NumberBox
+from ui.inspector.number_box import NumberBox, WholeBox
 from ui.theme import look
 
 OPTIMIZERS = {"SGD": nv.SGD, "Adam": nv.Adam, "AdamW": nv.AdamW, "RMSprop": nv.RMSprop}
@@ -84,29 +82,29 @@ class TrainingPanel(QScrollArea):
         holder = QWidget()
         holder.setLayout(row)
         self._add("Data", holder, "A data set by name, a folder of images, or a file")
-        self.validation = self._number(0, 0.9, 0.05, 2, lambda v: self._change("Held out", validation=round(v, 2)))
+        self.validation = self._number(0, 0.9, 0.05, lambda v: self._change("Held out", validation=round(v, 2)))
         self._add("Held out", self.validation, "Share of the training examples that are only used to check: validation")
         self.epochs = self._whole(1, 100000, lambda v: self._option("Epochs", epochs=v))
         self._add("Epochs", self.epochs, "How often all training examples are seen")
-        self.batch = self._whole(1, 8192, lambda v: self._option("Batch size", batch_size=v))
+        self.batch = self._whole(1, 1_000_000, lambda v: self._option("Batch size", batch_size=v))
         self._add("Batch size", self.batch, "Examples per step of gradient descent")
         self.loss = self._combo(list(LOSSES.values()), self._set_loss)
         self._add("Loss", self.loss, "What training makes small")
         self.optimizer = self._combo(list(OPTIMIZERS), self._set_optimizer)
         self._add("Optimiser", self.optimizer, "How gradients change the weights")
-        self.rate = self._number(0, 100, 0.01, 5, self._set_rate)
+        self.rate = self._number(0, 100, 0.01, self._set_rate)
         self._add("Learning rate", self.rate, "Length of a step; may be changed while the network trains")
-        self.momentum = self._number(0, 0.999, 0.05, 3, self._set_momentum)
+        self.momentum = self._number(0, 0.999, 0.05, self._set_momentum)
         self._add("Momentum", self.momentum, "Share of the last step that is kept; may be changed while training")
         self.schedule = self._combo(list(SCHEDULES), lambda t: self._option("Schedule", schedule=t), editable=True)
         self._add(
             "Schedule", self.schedule, "How the learning rate changes: constant, cosine, step:30,60, warmup:1+..."
         )
-        self.decay = self._number(0, 1, 0.0001, 5, lambda v: self._optimizer_option(weight_decay=v))
+        self.decay = self._number(0, 1, 0.0001, lambda v: self._optimizer_option(weight_decay=v))
         self._add("L2 penalty", self.decay, "Pulls all weights towards zero (weight decay)")
-        self.l1 = self._number(0, 1, 0.0001, 5, lambda v: self._optimizer_option(l1=v))
+        self.l1 = self._number(0, 1, 0.0001, lambda v: self._optimizer_option(l1=v))
         self._add("L1 penalty", self.l1, "Pulls weights to exactly zero")
-        self.clip = self._number(0, 1000, 0.5, 2, lambda v: self._option("Clip gradient norm", clip_norm=v or None))
+        self.clip = self._number(0, 1000, 0.5, lambda v: self._option("Clip gradient norm", clip_norm=v or None))
         self.clip.setSpecialValueText("off")
         self._add("Clip gradient", self.clip, "Longest gradient that is followed; 0: no clipping")
         self.augmentation = self._combo(list(AUGMENTATIONS), self._set_augmentation, editable=True)
@@ -137,22 +135,13 @@ class TrainingPanel(QScrollArea):
             line.editingFinished.connect(lambda: act(combo.currentText()))
         return combo
 
-    def _whole(self, low: int, high: int, act: Callable[[int], None]) -> QSpinBox:
-        box = QSpinBox()
-        box.setRange(low, high)
-        box.setKeyboardTracking(False)
+    def _whole(self, low: int, high: int, act: Callable[[int], None]) -> WholeBox:
+        box = WholeBox(minimum=low, maximum=high, keyboardTracking=False)
         box.valueChanged.connect(act)
         return box
 
-    def _number(
-        self, low: float, high: float, step: float, digits: int, act: Callable[[float], None]
-    ) -> QDoubleSpinBox:
-        box = NumberBox()
-        box.setRange(low, high)
-        box.setDecimals(digits)
-        box.setSingleStep(step)
-        box.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
-        box.setKeyboardTracking(False)
+    def _number(self, low: float, high: float, step: float, act: Callable[[float], None]) -> NumberBox:
+        box = NumberBox(minimum=low, maximum=high, singleStep=step, keyboardTracking=False)
         box.valueChanged.connect(act)
         return box
 
