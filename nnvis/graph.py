@@ -14,7 +14,7 @@ from typing import Any
 from nnvis.errors import ConfigError, GraphError, NnvisError, ShapeError, UnknownNameError
 from nnvis.init import Initializer, initializer
 from nnvis.layers.base import Buffer, Layer, Parameter, Shape, describe
-from nnvis.summary import SummaryRow, summary
+from nnvis.summary import SummaryRow, depth, summary
 
 FORMAT = "nnvis-graph"
 VERSION = 1
@@ -308,12 +308,23 @@ class Graph:
         return sum(spec.size for spec in self.parameter_specs().values())
 
     def multiply_adds(self) -> int:
-        """Multiply-accumulate operations of one forward pass over one example."""
-        return sum(row.multiply_adds for row in self.summary())
+        """Multiply-accumulate operations of one forward pass over one example, without auxiliary outputs."""
+        return sum(row.multiply_adds for row in self.summary(aux=False))
 
-    def summary(self) -> list[SummaryRow]:
-        """One row for each node, in execution order."""
-        return summary(self)
+    def activation_bytes(self) -> int:
+        """Memory of all activations of one example in float32, without those of auxiliary outputs."""
+        return sum(row.activation_bytes for row in self.summary(aux=False))
+
+    def depth(self) -> int:
+        """Layers with weights on the longest path from the input to the output, as papers count them.
+
+        Convolutions, linear and attention layers count; normalisation and embeddings do not.
+        """
+        return depth(self)
+
+    def summary(self, aux: bool = True) -> list[SummaryRow]:
+        """One row for each node, in execution order; with `aux` also for those of auxiliary outputs alone."""
+        return summary(self, aux)
 
     # --- as data ------------------------------------------------------------------------------------------
 

@@ -67,15 +67,20 @@ def _deformable_branch(g: Graph, x: Node, prefix: str, channels: int, stride: in
     """The bottleneck with a 3x3 window bent by offsets that another convolution makes; in version 2 weighed, too."""
     layers = list(_branch(channels, stride, bottleneck=True).items())
     x = chain(g, x, dict(layers[:3]), prefix)
+    y = deformable(g, x, f"{prefix}.conv2", channels, stride, version)
+    return chain(g, y, dict(layers[4:]), prefix)
+
+
+def deformable(g: Graph, x: Node, name: str, channels: int, stride: int, version: int) -> Node:
+    """A deformable 3x3 convolution called `name`, and the one that makes its offsets and, in version 2, factors."""
     bends = Conv2d(18 if version == 1 else 27, 3, stride, padding=1, weight_init="zeros")
-    found = g.add(bends, x, name=f"{prefix}.conv2.conv_offset")
+    found = g.add(bends, x, name=f"{name}.conv_offset")
     inputs = [x, found]
     if version == 2:
-        offsets = g.add(Split((18, 9), 0), found, name=f"{prefix}.conv2.offset")
+        offsets = g.add(Split((18, 9), 0), found, name=f"{name}.offset")
         factors = {"factor": Split((18, 9), 1), "mask": Sigmoid()}
-        inputs = [x, offsets, chain(g, found, factors, f"{prefix}.conv2")]
-    y = g.add(DeformConv2d(channels, 3, stride, padding=1, bias=False), inputs, name=f"{prefix}.conv2")
-    return chain(g, y, dict(layers[4:]), prefix)
+        inputs = [x, offsets, chain(g, found, factors, name)]
+    return g.add(DeformConv2d(channels, 3, stride, padding=1, bias=False), inputs, name=name)
 
 
 def _non_local(g: Graph, x: Node, prefix: str) -> Node:
