@@ -36,9 +36,7 @@ def _add_data(group: Any) -> None:
     group.add_argument("--data", metavar="NAME|PATH", help="see 'nnvis datasets' (default: what suits the network)")
     a.add_data_options(group)
     group.add_argument("--validation", type=a.fraction, metavar="SHARE", help="hold this share out, such as 0.1")
-    group.add_argument(
-        "--limit", type=a.count, metavar="N", help="use N examples of each split at most"
-    )
+    group.add_argument("--limit", type=a.count, metavar="N", help="use N examples of each split at most")
     group.add_argument("--augment", metavar="LIST", help="such as crop4,flip, or none")
 
 

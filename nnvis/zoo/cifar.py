@@ -2,7 +2,7 @@
 
 The papers have these in networks for ImageNet; here they sit in the small one of He et al., "Deep Residual Learning for
 Image Recognition", 2015, section 4.2, which learns within minutes. Hu et al., "Squeeze-and-Excitation Networks", 2018,
-section 3 and table 4; Wang et al., "Non-local Neural Networks", 2018, section 3; Dai et al., "Deformable Convolutional
+section 3; Wang et al., "Non-local Neural Networks", 2018, section 3; Dai et al., "Deformable Convolutional
 Networks", 2017, section 2.1; Zhu et al., "Deformable ConvNets v2", 2019, section 4.
 """
 
@@ -62,8 +62,9 @@ def se_resnet20(num_classes: int = 10, input_shape: Shape = (32, 32, 3), width: 
 
     Notes
     -----
-    272,095 parameters. Gates squeeze to a sixteenth of the channels, so to 1, 2 and 4; the same network as
-    ``resnet20(se=True)``. Table 4 of the paper has ResNet-110 and deeper ones on CIFAR.
+    272,095 parameters. Hu et al., "Squeeze-and-Excitation Networks", 2018, section 3 (its journal version of 2019 has
+    ResNet-110 and deeper ones on CIFAR). Gates squeeze to a sixteenth of the channels, so to 1, 2 and 4; the same
+    network as ``resnet20(se=True)``.
     """
 
     def block(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
@@ -86,8 +87,9 @@ def nonlocal_resnet20(num_classes: int = 10, input_shape: Shape = (32, 32, 3), w
 
     Notes
     -----
-    280,202 parameters. The paper has no network for CIFAR; behind the middle block of the second and third stage,
-    here on 16x16 and 8x8 pixels. The blocks are those of ``nonlocal_resnet50``, with its deviations.
+    280,202 parameters. Wang et al., "Non-local Neural Networks", 2018, section 3, has no network for CIFAR; behind the
+    middle block of the second and third stage, here on 16x16 and 8x8 pixels. The blocks are those of
+    ``nonlocal_resnet50``, with its deviations.
     """
 
     def block(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
@@ -124,7 +126,8 @@ def deform_resnet20(
 
     Notes
     -----
-    316,459 parameters in version 2, 300,880 in version 1. The papers have no network for CIFAR; deformable is the
+    316,459 parameters in version 2, 300,880 in version 1. Dai et al., "Deformable Convolutional Networks", 2017,
+    section 2.1, and Zhu et al., "Deformable ConvNets v2", 2019, section 4, have no network for CIFAR; deformable is the
     second convolution of each block of the last stage. The convolution that makes offsets is called
     ``conv2.conv_offset`` and starts at zero, as in ``deform_resnet50``: windows are regular at first.
     """

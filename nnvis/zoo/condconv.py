@@ -83,6 +83,7 @@ def condconv_mobilenet_v1(
 
     Notes
     -----
+    Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient Inference", 2019, sections 3 and 4.1.
     32,826,824 parameters, but the multiply-adds of ``mobilenet_v1`` plus 6 % (601 M). Conditional are, as in section
     4.1, the blocks from the sixth on and the classifier; both convolutions of a block share their routing. Nodes are
     named as those of ``mobilenet_v1`` and, for the routing, as timm's ``routing_fn``. Dropout of experts and the mixing
@@ -148,6 +149,7 @@ def condconv_mobilenet_v2(
 
     Notes
     -----
+    Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient Inference", 2019, sections 3 and 4.1.
     22,885,496 parameters, but the multiply-adds of ``mobilenet_v2`` plus 7 % (323 M). Conditional are, as in section
     4.1, the last six inverted residuals and the classifier; the convolutions of a block share their routing. Nodes are
     named as those of ``mobilenet_v2`` and, for the routing, as timm's ``routing_fn``. Dropout of experts and the mixing
@@ -202,7 +204,8 @@ def condconv_resnet20(
 
     Notes
     -----
-    1,695,360 parameters. The paper has no network for CIFAR; as in its ResNet-50 (section 4.1), the last three residual
+    1,695,360 parameters. Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient Inference",
+    2019, has no network for CIFAR; as in its ResNet-50 (section 4.1), the last three residual
     blocks and the classifier are conditional. Convolutions of a block share their routing. Nodes are named as those of
     ``resnet20`` and, for the routing, as timm's ``routing_fn``.
     """

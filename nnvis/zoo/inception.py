@@ -99,10 +99,11 @@ def googlenet(
 
     Notes
     -----
-    13,004,888 parameters; 6,624,904 without auxiliary classifiers, which inference leaves out. Nodes are named as in
-    torchvision's ``googlenet``. As there, and unlike the paper, convolutions have batch normalisation, the branch of
-    5x5 windows has 3x3 ones, local response normalisation is left out, auxiliary classifiers average to 4x4 pixels
-    whatever the size, and dropout is 0.2 instead of 0.4.
+    13,004,888 parameters; 6,624,904 without auxiliary classifiers, which inference leaves out. Szegedy et al., "Going
+    Deeper with Convolutions", 2015, figure 3 and table 1. Nodes are named as in torchvision's ``googlenet``. As there,
+    and unlike the paper, convolutions have batch normalisation, the branch of 5x5 windows has 3x3 ones, local response
+    normalisation is left out, auxiliary classifiers average to 4x4 pixels whatever the size, and dropout is 0.2 instead
+    of 0.4.
     """
     g = Graph(input_shape, name="googlenet")
     y = _stem(g, width_mult)

@@ -59,7 +59,8 @@ def mobilenet_v1(
 
     Notes
     -----
-    4,231,976 parameters and 569 M multiply-adds (table 4 of the paper: 4.2 M and 569 M). Nodes are named as in timm's
+    4,231,976 parameters and 569 M multiply-adds. Howard et al., "MobileNets: Efficient CNNs for Mobile Vision
+    Applications", 2017, table 1 (table 4: 4.2 M and 569 M). Nodes are named as in timm's
     ``mobilenetv1_100``. Table 1 gives the last depthwise convolution a stride of 2 at 7x7 pixels; it is 1 here, as in
     the authors' code, since the size stays.
     """
@@ -122,7 +123,8 @@ def mobilenet_v2(
 
     Notes
     -----
-    3,504,872 parameters and 301 M multiply-adds. Nodes are named as in torchvision's ``mobilenet_v2``; section 6.1.
+    3,504,872 parameters and 301 M multiply-adds. Sandler et al., "MobileNetV2: Inverted Residuals and Linear
+    Bottlenecks", 2018, table 2 (table 4: 3.4 M and 300 M). Nodes are named as in torchvision's ``mobilenet_v2``.
     """
     g = Graph(input_shape, name="mobilenet_v2")
     small, number = is_small(g), 1

@@ -81,8 +81,8 @@ _NOTES = """ResNet-{depth} for CIFAR-10: {blocks} basic residual blocks on 16, 3
 
     Notes
     -----
-    {parameters} parameters, with option A. Table 6 of the paper gives {published}. Blocks are as in figure 2; the
-    paper's settings are 64,000 steps from a learning rate of 0.1.
+    {parameters} parameters, with option A. He et al., "Deep Residual Learning for Image Recognition", 2015, section
+    4.2; table 6 gives {published}. The paper trains for 64,000 steps from a learning rate of 0.1.
     """
 _PARAMETERS = {
     20: ("269,722", "0.27 M"), 32: ("464,154", "0.46 M"), 44: ("658,586", "0.66 M"), 56: ("853,018", "0.85 M"),

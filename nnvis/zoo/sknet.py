@@ -107,8 +107,9 @@ def sknet50(
 
     Notes
     -----
-    27,479,784 parameters (table 1 of the paper: 27.5 M). M = 2 branches, G = 32 groups, r = 16 and L = 32, as in the
-    paper; nodes are named as in timm's ``skresnext50_32x4d``. Downsampling is in the selective kernel.
+    27,479,784 parameters. Li et al., "Selective Kernel Networks", 2019, section 3 and table 1 (27.5 M). M = 2 branches,
+    G = 32 groups, r = 16 and L = 32, as in the paper; nodes are named as in timm's ``skresnext50_32x4d``. Downsampling
+    is in the selective kernel.
     """
     g = Graph(input_shape, name="sknet50")
     y = _stem(g, width_mult)
@@ -134,10 +135,10 @@ def sk_resnet18(num_classes: int = 1000, input_shape: Shape = (224, 224, 3), wid
 
     Notes
     -----
-    11,958,056 parameters. The paper has bottleneck blocks only; this is timm's ``skresnet18``, whose names nodes have:
-    the blocks of ResNet-18 (He et al., 2015, table 1), where each of the two convolutions reads one half of the
-    channels, so that both together are as large as the one whose place they take. Gates squeeze to an eighth of the
-    channels, 16 at least (r = 8, L = 16).
+    11,958,056 parameters. Li et al., "Selective Kernel Networks", 2019, section 3, has bottleneck blocks only; this is
+    timm's ``skresnet18``, whose names nodes have: the blocks of ResNet-18 (He et al., 2015, table 1), where each of the
+    two convolutions reads one half of the channels, so that both together are as large as the one whose place they
+    take. Gates squeeze to an eighth of the channels, 16 at least (r = 8, L = 16).
     """
     g = Graph(input_shape, name="sk_resnet18")
     y = _stem(g, width_mult)

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import inspect
+import re
+
 import numpy as np
 import pytest
 
@@ -147,6 +150,15 @@ def test_every_network_says_what_it_is_and_how_to_train_it(name):
     entry = nv.zoo.entry(name)
     assert entry.summary.endswith(".") or ":" in entry.summary
     assert {"lr", "epochs", "batch_size"} <= set(entry.defaults)
+
+
+@pytest.mark.parametrize("name", nv.zoo.names())
+def test_every_network_names_its_source_and_says_what_small_images_change(name):
+    text = inspect.getdoc(nv.zoo.entry(name).build)
+    assert re.search(r"\b(19|20)\d\d\b", text), "no year"
+    assert re.search(r"\b(table|figure|section|chapter)s? \d", " ".join(text.split())), "no table, figure or section"
+    assert re.search(r"32x32|mall images as|Strides|Of any size", text), "nothing on small images"
+    assert max(map(len, nv.zoo.entry(name).build.__doc__.splitlines())) <= 120
 
 
 def test_the_plain_twin_of_a_resnet_has_the_same_parameters_and_no_shortcut():
