@@ -21,7 +21,7 @@ def logistic(num_classes: int = 10, input_shape: Shape = (28, 28, 1)) -> Graph:
 
     Notes
     -----
-    The weights start at zero, from where all minima of the convex loss can be reached. Bishop, "Pattern Recognition and Machine Learning",
+    The weights start at zero: the loss is convex. Bishop, "Pattern Recognition and Machine Learning",
     2006, section 4.3.
     """
     g = Graph(input_shape, name="logistic")
