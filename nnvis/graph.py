@@ -13,8 +13,8 @@ from nnvis import graph_json
 from nnvis.errors import ConfigError, GraphError, ShapeError, UnknownNameError
 from nnvis.init import Initializer, initializer
 from nnvis.layers.base import Buffer, Layer, Parameter, Shape, describe
-from nnvis.node import INPUT, Block, Fault, Node, infer_shape, similar
-from nnvis.summary import SummaryRow, summary
+from nnvis.node import INPUT, Block, Fault, Node, checked_shape, infer_shape, similar
+from nnvis.summary import SummaryRow, depth, summary
 
 __all__ = ["INPUT", "Block", "Fault", "Graph", "Node", "Sequential", "SummaryRow"]
 
@@ -40,7 +40,7 @@ class Graph:
     """
 
     def __init__(self, input_shape: Iterable[int], init: Initializer | str | None = None, name: str = "net"):
-        self.input_shape = _input_shape(input_shape)
+        self.input_shape = checked_shape(input_shape)
         self.init = None if init is None else initializer(init)
         self.name = name
         self.nodes: dict[str, Node] = {}
@@ -310,12 +310,23 @@ class Graph:
         return sum(spec.size for spec in self.parameter_specs().values())
 
     def multiply_adds(self) -> int:
-        """Multiply-accumulate operations of one forward pass over one example."""
-        return sum(row.multiply_adds for row in self.summary())
+        """Multiply-accumulate operations of one forward pass over one example, without auxiliary outputs."""
+        return sum(row.multiply_adds for row in self.summary(aux=False))
 
-    def summary(self) -> list[SummaryRow]:
-        """One row for each node, in execution order."""
-        return summary(self)
+    def activation_bytes(self) -> int:
+        """Memory of all activations of one example in float32, without those of auxiliary outputs."""
+        return sum(row.activation_bytes for row in self.summary(aux=False))
+
+    def depth(self) -> int:
+        """Layers with weights on the longest path from the input to the output, as papers count them.
+
+        Convolutions, linear and attention layers count; normalisation and embeddings do not.
+        """
+        return depth(self)
+
+    def summary(self, aux: bool = True) -> list[SummaryRow]:
+        """One row for each node, in execution order; with `aux` also for those of auxiliary outputs alone."""
+        return summary(self, aux)
 
     # --- as data ------------------------------------------------------------------------------------------
 
@@ -371,16 +382,6 @@ def Sequential(  # noqa: N802 - reads as in PyTorch and Keras
     for position, layer in enumerate(layers):
         last = graph.add(layer, last, name=str(position))
     return graph
-
-
-def _input_shape(shape: Iterable[int]) -> Shape:
-    try:
-        sizes = tuple(int(size) for size in shape)
-    except (TypeError, ValueError):
-        sizes = ()
-    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
-        raise ShapeError(f"input_shape must be (H, W, C), (T, D) or (D,) with sizes of at least 1, not {shape!r}.")
-    return sizes
 
 
 def _known_shapes(graph: Graph) -> dict[str, Shape]:

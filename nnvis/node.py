@@ -77,6 +77,17 @@ def infer_shape(node: Node, shapes: Mapping[str, Shape]) -> Shape:
         raise ShapeError(f"Node {node.name!r}: {error}", node.name) from None
 
 
+def checked_shape(shape: Iterable[int]) -> Shape:
+    """`shape` if it can be that of an input, else ShapeError."""
+    try:
+        sizes = tuple(int(size) for size in shape)
+    except (TypeError, ValueError):
+        sizes = ()
+    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
+        raise ShapeError(f"input_shape must be (H, W, C), (T, D) or (D,) with sizes of at least 1, not {shape!r}.")
+    return sizes
+
+
 def similar(name: str, known: Iterable[str]) -> str:
     """A hint at the known name that is closest, if one is close."""
     close = difflib.get_close_matches(name, list(known), n=1)

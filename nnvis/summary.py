@@ -37,10 +37,24 @@ class SummaryRow:
     activation_bytes: int
 
 
-def summary(graph: Graph) -> list[SummaryRow]:
-    """One row for each node, in execution order."""
+def summary(graph: Graph, aux: bool = True) -> list[SummaryRow]:
+    """One row for each node, in execution order; with `aux` also for those that lead to auxiliary outputs alone."""
     shapes = graph.shapes()
-    return [_row(node, shapes) for node in graph.order()]
+    return [_row(node, shapes) for node in graph.order(aux)]
+
+
+def depth(graph: Graph) -> int:
+    """Layers with weights on the longest path from the input to the output.
+
+    A layer with weights has parameters and multiplies by them: a convolution, a linear or an attention layer.
+    """
+    shapes = graph.shapes()
+    layers: dict[str, int] = {}
+    for node in graph.order(aux=False):
+        inputs = [shapes[name] for name in node.inputs]
+        weighs = bool(node.layer.multiply_adds(*inputs) and node.layer.parameters(*inputs))
+        layers[node.name] = weighs + max(layers.get(name, 0) for name in node.inputs)
+    return layers[graph.output.name]
 
 
 def _row(node: Node, shapes: dict[str, Shape]) -> SummaryRow:

@@ -45,7 +45,7 @@ def basic_residual(
     Section 3.3 and figure 5, left. Nodes are named as in torchvision, but for the ReLUs.
     """
     y = _two_convolutions(g, x, channels or channels_of(g, x) * stride, stride, name)
-    return _finish(g, x, y, name, "relu2", stride, shortcut, skip)
+    return finish(g, x, y, name, "relu2", stride, shortcut, skip)
 
 
 preset("half_size_residual", "Residual block, half size", basic_residual,
@@ -77,7 +77,7 @@ def bottleneck_residual(
     torchvision, but for the ReLUs.
     """
     y = _narrow_convolution(g, x, channels or _quarter(g, x, stride), stride, name)
-    return _finish(g, x, y, name, "relu3", stride, "B", skip)
+    return finish(g, x, y, name, "relu3", stride, "B", skip)
 
 
 @register("SE residual block", "residual", "squeeze excitation senet se_resnet gate attention skip shortcut")
@@ -116,7 +116,7 @@ def se_residual(
     else:
         y = _two_convolutions(g, x, channels or channels_of(g, x) * stride, stride, name)
     y = squeeze_excite(g, y, squeezed or max(1, channels_of(g, y) // 16), name=f"{name}.se")
-    return _finish(g, x, y, name, "relu3" if bottleneck else "relu2", stride, shortcut, skip)
+    return finish(g, x, y, name, "relu3" if bottleneck else "relu2", stride, shortcut, skip)
 
 
 @register("Deformable bottleneck", "residual", "dcn deformable offset resnet50 skip shortcut")
@@ -144,7 +144,41 @@ def deformable_residual(
     y = chain(g, x, {"conv1": conv(channels), "bn1": BatchNorm2d(), "relu1": ReLU()}, name)
     y = bent_convolution(g, y, channels, stride, version, f"{name}.conv2")
     y = chain(g, y, {"bn2": BatchNorm2d(), "relu2": ReLU(), "conv3": conv(4 * channels), "bn3": BatchNorm2d()}, name)
-    return _finish(g, x, y, name, "relu3", stride, "B", True)
+    return finish(g, x, y, name, "relu3", stride, "B")
+
+
+@register("Deformable residual", "residual", "dcn deformable offset resnet basic skip shortcut")
+def deformable_basic_residual(
+    g: Graph,
+    x: Node,
+    channels: int | None = None,
+    stride: int = 1,
+    version: int = 2,
+    shortcut: str = "B",
+    *,
+    name: str = "",
+) -> Node:
+    """A residual block whose second 3x3 windows bend to what the image shows.
+
+    Parameters
+    ----------
+    g : Graph
+    x : Node
+        Image (H, W, C).
+    channels, stride, shortcut
+        As of :func:`basic_residual`.
+    version : {1, 2}
+        As of :func:`deformable_conv`.
+    name : str
+
+    Notes
+    -----
+    Dai et al., "Deformable Convolutional Networks", 2017, section 2.1; the paper has bottleneck blocks only.
+    """
+    channels = channels or channels_of(g, x) * stride
+    y = chain(g, x, {"conv1": conv(channels, 3, stride), "bn1": BatchNorm2d(), "relu1": ReLU()}, name)
+    y = g.add(BatchNorm2d(), bent_convolution(g, y, channels, 1, version, f"{name}.conv2"), name=f"{name}.bn2")
+    return finish(g, x, y, name, "relu2", stride, shortcut)
 
 
 def _quarter(g: Graph, x: Node, stride: int) -> int:
@@ -162,7 +196,7 @@ def _narrow_convolution(g: Graph, x: Node, channels: int, stride: int, name: str
     return chain(g, x, {**first, **second, "conv3": conv(4 * channels), "bn3": BatchNorm2d()}, name)
 
 
-def _finish(g: Graph, x: Node, y: Node, name: str, relu: str, stride: int, shortcut: str, skip: bool) -> Node:
+def finish(g: Graph, x: Node, y: Node, name: str, relu: str, stride: int, shortcut: str, skip: bool = True) -> Node:
     """The sum with the shortcut, and the last ReLU."""
     if skip:
         y = g.add(Add(), [y, _shortcut(g, x, name, channels_of(g, y), stride, shortcut)], name=f"{name}.add")

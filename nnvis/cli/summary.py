@@ -55,7 +55,8 @@ def _as_data(graph: Graph, rows: list[SummaryRow], batch: int) -> dict:
         return asdict(row) | costs
 
     head = {"name": graph.name, "input_shape": graph.input_shape, "batch": batch}
-    return head | {"nodes": [scaled(row) for row in rows], "total": _totals(rows, batch)}
+    inference = _totals(graph.summary(aux=False), batch)
+    return head | {"nodes": [scaled(row) for row in rows], "total": _totals(rows, batch), "inference": inference}
 
 
 def _print(graph: Graph, rows: list[SummaryRow], batch: int) -> None:
@@ -70,6 +71,19 @@ def _print(graph: Graph, rows: list[SummaryRow], batch: int) -> None:
             console.scaled(total["multiply_adds"]), console.bytes_text(total["activation_bytes"]),
         ],
     )  # fmt: skip
+    if graph.aux_outputs:
+        _print_inference(graph, rows, batch)
+
+
+def _print_inference(graph: Graph, rows: list[SummaryRow], batch: int) -> None:
+    """What auxiliary outputs take no part in."""
+    kept = graph.summary(aux=False)
+    total = _totals(kept, batch)
+    print(
+        f"\n{len(rows) - len(kept)} nodes lead to auxiliary outputs alone, which training uses; inference has\n"
+        f"{console.number(total['parameters'])} parameters, {console.scaled(total['multiply_adds'])} mult-adds and "
+        f"{console.bytes_text(total['activation_bytes'])} without them"
+    )
 
 
 def _cells(row: SummaryRow, batch: int) -> list[str]:

@@ -63,8 +63,9 @@ def darts_v2(
 
     Notes
     -----
-    3,349,342 parameters for ten classes of 32x32 images and 4,718,752 for ImageNet. The genotype is the authors'
-    ``DARTS_V2`` (figures 4 and 5), and nodes are named as in their code. Drop path is the same throughout the
+    3,349,342 parameters for ten classes of 32x32 images (3,825,768 with the auxiliary classifier) and 4,718,752 for
+    ImageNet. Liu et al., "DARTS: Differentiable Architecture Search", 2019, table 1 (3.3 M). The genotype is the
+    authors' ``DARTS_V2`` (figures 4 and 5), and nodes are named as in their code. Drop path is the same throughout the
     training, where the authors let it grow with the epochs; an image's size must halve without rest.
     """
     g = Graph(input_shape, name="darts_v2")

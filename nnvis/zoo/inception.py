@@ -63,7 +63,7 @@ def _stem(g: Graph, width: float) -> Node:
 def googlenet(
     num_classes: int = 1000,
     input_shape: Shape = (224, 224, 3),
-    aux: bool = False,
+    aux: bool = True,
     dropout: float = 0.2,
     aux_dropout: float = 0.7,
     width_mult: float = 1.0,
@@ -75,9 +75,10 @@ def googlenet(
     num_classes : int
     input_shape : (H, W, C)
         Below 64 pixels, as for 32x32 images, the first convolution is 3x3 with stride 1 and the first pooling is left
-        out: stride 8 in all instead of 32.
+        out: stride 8 in all instead of 32. Auxiliary classifiers then see 8x8 pixels (14x14 for ImageNet).
     aux : bool
-        Two auxiliary classifiers half-way, which training alone has (section 5).
+        Two auxiliary classifiers half-way, which training alone has (section 5). Their losses count for 0.3 each, so
+        the training loss is larger than that of the classifier.
     dropout, aux_dropout : float
         Rates in front of the classifier and within the auxiliary ones; 0 for none.
     width_mult : float
@@ -85,10 +86,11 @@ def googlenet(
 
     Notes
     -----
-    6,624,904 parameters, 13,004,888 with auxiliary classifiers. Nodes are named as in torchvision's ``googlenet``. As
-    there, and unlike the paper, convolutions have batch normalisation, the branch of 5x5 windows has 3x3 ones, local
-    response normalisation is left out, auxiliary classifiers average to 4x4 pixels whatever the size, and dropout is
-    0.2 instead of 0.4.
+    13,004,888 parameters; 6,624,904 without auxiliary classifiers, which inference leaves out. Szegedy et al., "Going
+    Deeper with Convolutions", 2015, figure 3 and table 1. Nodes are named as in torchvision's ``googlenet``. As there,
+    and unlike the paper, convolutions have batch normalisation, the branch of 5x5 windows has 3x3 ones, local response
+    normalisation is left out, auxiliary classifiers average to 4x4 pixels whatever the size, and dropout is 0.2 instead
+    of 0.4.
     """
     g = Graph(input_shape, name="googlenet")
     y = _stem(g, width_mult)

@@ -95,7 +95,9 @@ _NOTES = """MnasNet-B1 of width {title}: inverted residuals whose kernels and si
 
     Notes
     -----
-    {parameters} parameters. Nodes are named as in torchvision's ``{name}``; channels are rounded to multiples of 8.
+    {parameters} parameters. Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", 2019, table 1;
+    stages are those of the authors' code. Nodes are named as in torchvision's ``{name}``; channels are rounded to
+    multiples of 8.
     """
 
 
@@ -156,7 +158,8 @@ def mnasnet_a1(
 
     Notes
     -----
-    3,887,038 parameters. A gate squeezes to a quarter of the block's input channels. Nodes are named as in timm's
+    3,887,038 parameters. Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", 2019, figure 7
+    and table 1 (3.9 M). A gate squeezes to a quarter of the block's input channels. Nodes are named as in timm's
     ``semnasnet_100``.
     """
     g = Graph(input_shape, name="mnasnet_a1")

@@ -7,6 +7,7 @@ V2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 20
 from __future__ import annotations
 
 from nnvis import blocks
+from nnvis.blocks.chains import conv
 from nnvis.errors import ConfigError
 from nnvis.graph import Graph
 from nnvis.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, ReLU6
@@ -50,7 +51,8 @@ def mobilenet_v1(
 
     Notes
     -----
-    4,231,976 parameters and 569 M multiply-adds (table 4 of the paper: 4.2 M and 569 M). Nodes are named as in timm's
+    4,231,976 parameters and 569 M multiply-adds. Howard et al., "MobileNets: Efficient CNNs for Mobile Vision
+    Applications", 2017, table 1 (table 4: 4.2 M and 569 M). Nodes are named as in timm's
     ``mobilenetv1_100``. Table 1 gives the last depthwise convolution a stride of 2 at 7x7 pixels; it is 1 here, as in
     the authors' code, since the size stays.
     """
@@ -71,14 +73,14 @@ def mobilenet_v1(
 
 
 #: Expansion t, output channels c, number of blocks n and first stride s, as in table 2.
-_STAGES_V2 = (
+STAGES_V2 = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
 
 
-def _conv_bn_relu6(channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[Layer]:
-    conv = Conv2d(channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    return [conv, BatchNorm2d(), ReLU6()]
+def conv_bn_relu6(channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[Layer]:
+    """A convolution with batch normalisation and ReLU6."""
+    return [conv(channels, kernel, stride, groups), BatchNorm2d(), ReLU6()]
 
 
 @register(**SMALL_IMAGES)
@@ -103,18 +105,19 @@ def mobilenet_v2(
 
     Notes
     -----
-    3,504,872 parameters and 301 M multiply-adds. Nodes are named as in torchvision's ``mobilenet_v2``; section 6.1.
+    3,504,872 parameters and 301 M multiply-adds. Sandler et al., "MobileNetV2: Inverted Residuals and Linear
+    Bottlenecks", 2018, table 2 (table 4: 3.4 M and 300 M). Nodes are named as in torchvision's ``mobilenet_v2``.
     """
     g = Graph(input_shape, name="mobilenet_v2")
     small, number = is_small(g), 1
-    y = sequential(g, g.input, _conv_bn_relu6(scaled(32, width_mult), 3, 1 if small else 2), "features.0")
-    for stage, (expansion, channels, count, stride) in enumerate(_STAGES_V2):
+    y = sequential(g, g.input, conv_bn_relu6(scaled(32, width_mult), 3, 1 if small else 2), "features.0")
+    for stage, (expansion, channels, count, stride) in enumerate(STAGES_V2):
         for block in range(count):
             step = stride if not block and not (small and stage == 1) else 1
             width, name = scaled(channels, width_mult), f"features.{number}"
             y = blocks.inverted_residual(g, y, width, step, expansion, name=name)
             number += 1
-    y = sequential(g, y, _conv_bn_relu6(scaled(1280, max(1.0, width_mult)), 1), f"features.{number}")
+    y = sequential(g, y, conv_bn_relu6(scaled(1280, max(1.0, width_mult)), 1), f"features.{number}")
     y = g.add(GlobalAvgPool2d(), y, name="avgpool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="classifier.0")

@@ -60,8 +60,9 @@ def nin(
 
     Notes
     -----
-    966,986 parameters for ten classes of 32x32 images, 7,595,176 for ImageNet. The paper gives the principle (figure
-    2); sizes are those of the authors' Caffe models, and so are names.
+    966,986 parameters for ten classes of 32x32 images, 7,595,176 for ImageNet. Lin, Chen and Yan, "Network In Network",
+    2013, sections 3 and 4. The paper gives the principle (figure 2); sizes are those of the authors' Caffe models, and
+    so are names.
     """
     g = Graph(input_shape, name="nin")
     y = (_small if is_small(g) else _large)(g, num_classes, dropout, width_mult)

@@ -84,10 +84,10 @@ _NOTES = """ResNet-{depth}: {count} {kind} residual blocks on 64, 128, 256 and 5
 
     Notes
     -----
-    {parameters} parameters. Nodes are named as in torchvision's ``resnet{depth}``, shortcuts that change the size are
-    1x1 convolutions (option B){deviation}.
+    {parameters} parameters. He et al., "Deep Residual Learning for Image Recognition", 2015, table 1. Nodes are named
+    as in torchvision's ``resnet{depth}``, shortcuts that change the size are 1x1 convolutions (option B){deviation}.
     """
-_DEVIATION = ", and the stride of a bottleneck is in\n    its 3x3 convolution; the paper has it in the first 1x1"
+_DEVIATION = ", and the stride of\n    a bottleneck is in its 3x3 convolution; the paper has it in the first 1x1"
 _PARAMETERS = {18: "11,689,512", 34: "21,797,672", 50: "25,557,032", 101: "44,549,160", 152: "60,192,808"}
 
 
@@ -132,8 +132,9 @@ def se_resnet50(num_classes: int = 1000, input_shape: Shape = (224, 224, 3), wid
 
     Notes
     -----
-    28,088,024 parameters; gates squeeze to a sixteenth of the channels. Nodes are named as in timm's ``seresnet50``. As
-    in ``resnet50``, the stride of a bottleneck is in its 3x3 convolution.
+    28,088,024 parameters; gates squeeze to a sixteenth of the channels. Hu et al., "Squeeze-and-Excitation Networks",
+    2018, section 3 and table 1; unlike the paper, the layers of gates are 1x1 convolutions with biases. Nodes are named
+    as in timm's ``seresnet50``. As in ``resnet50``, the stride of a bottleneck is in its 3x3 convolution.
     """
     g = Graph(input_shape, name="se_resnet50")
     return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, se=True))
@@ -153,10 +154,11 @@ def nonlocal_resnet50(num_classes: int = 1000, input_shape: Shape = (224, 224, 3
 
     Notes
     -----
-    32,907,304 parameters. Behind every other block of the second and third stage, as the 5-block form of the paper's
-    table 2c, here for single images. Embedded Gaussian form on half the channels, keys and values from 2x2 pooled
-    pixels. Unlike the paper's equation, products are divided by the root of the channels, as in the authors' code; and
-    not batch normalisation, but the last 1x1 convolution itself starts at zero (section 3.3).
+    32,907,304 parameters. Wang et al., "Non-local Neural Networks", 2018, section 3. Behind every other block of the
+    second and third stage, as the 5-block form of the paper's table 2c, here for single images. Embedded Gaussian form
+    on half the channels, keys and values from 2x2 pooled pixels. Unlike the paper's equation, products are divided by
+    the root of the channels, as in the authors' code; and not batch normalisation, but the last 1x1 convolution itself
+    starts at zero (section 3.3).
     """
     g = Graph(input_shape, name="nonlocal_resnet50")
     return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, non_local=True))
@@ -180,7 +182,8 @@ def deform_resnet50(
 
     Notes
     -----
-    25,805,918 parameters in version 1, 26,428,295 in version 2. The convolution that makes offsets is called
+    25,805,918 parameters in version 1, 26,428,295 in version 2. Dai et al., "Deformable Convolutional Networks", 2017,
+    section 2.1; Zhu et al., "Deformable ConvNets v2", 2019, section 4. The convolution that makes offsets is called
     ``conv2.conv_offset``, as in MMDetection, and starts at zero: windows are regular at first. The papers use the
     network for detection and segmentation, with a dilated last stage; here it classifies, with the strides of
     ``resnet50``.

@@ -14,6 +14,12 @@ from nnvis.layers import BatchNorm2d, Conv2d, GlobalAvgPool2d, Linear, ReLU
 from nnvis.layers.base import Shape
 from nnvis.zoo.registry import register
 
+#: Training settings of a ResNet for CIFAR (section 4.2).
+CIFAR = {
+    "lr": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "epochs": 10, "batch_size": 128, "schedule": "warmup:1+cosine",
+    "augment": "crop4,flip", "data": "shapes",
+}  # fmt: skip
+
 
 def _block(g: Graph, x: Node, name: str, channels: int, stride: int, option: str, skip: bool, se: bool) -> Node:
     if se:
@@ -41,6 +47,7 @@ _NOTES = """ResNet-{depth} for CIFAR-10: {blocks} basic residual blocks on 16, 3
     ----------
     num_classes : int
     input_shape : (H, W, C)
+        Strides are the same at any size: 4 in all.
     option : str
         Shortcut where the size changes: "A" picks every second pixel and adds zero channels (the paper's choice for
         CIFAR); "B" is a 1x1 convolution with batch normalisation.
@@ -50,7 +57,16 @@ _NOTES = """ResNet-{depth} for CIFAR-10: {blocks} basic residual blocks on 16, 3
         False leaves the shortcuts out: the paper's plain network.
     se : bool
         Squeeze-and-excitation in every block, to a sixteenth of the channels.
+
+    Notes
+    -----
+    {parameters} parameters, with option A. He et al., "Deep Residual Learning for Image Recognition", 2015, section
+    4.2; table 6 gives {published}. The paper trains for 64,000 steps from a learning rate of 0.1.
     """
+_PARAMETERS = {
+    20: ("269,722", "0.27 M"), 32: ("464,154", "0.46 M"), 44: ("658,586", "0.66 M"), 56: ("853,018", "0.85 M"),
+    110: ("1,727,962", "1.7 M"), 1202: ("19,421,274", "19.4 M"),
+}  # fmt: skip
 
 
 def _define(depth: int) -> Callable[..., Graph]:
@@ -65,11 +81,9 @@ def _define(depth: int) -> Callable[..., Graph]:
         return _resnet(depth, num_classes, input_shape, option, width, skip, se)
 
     build.__name__ = build.__qualname__ = f"resnet{depth}"
-    build.__doc__ = _NOTES.format(depth=depth, blocks=(depth - 2) // 2)
-    return register(
-        f"resnet{depth}_cifar", lr=0.1, momentum=0.9, weight_decay=1e-4, epochs=10, batch_size=128,
-        schedule="warmup:1+cosine", augment="crop4,flip", data="shapes",
-    )(build)  # fmt: skip
+    parameters, published = _PARAMETERS[depth]
+    build.__doc__ = _NOTES.format(depth=depth, blocks=(depth - 2) // 2, parameters=parameters, published=published)
+    return register(f"resnet{depth}_cifar", **CIFAR)(build)
 
 
 for _depth in (20, 32, 44, 56, 110, 1202):

@@ -50,7 +50,8 @@ _NOTES = """ShuffleNet V2 x{title}: half of the channels passes each unit by, an
 
     Notes
     -----
-    {parameters} parameters. Nodes are named as in torchvision's ``shufflenet_v2_x{name}``.
+    {parameters} parameters. Ma et al., "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",
+    2018, figure 3 and table 5. Nodes are named as in torchvision's ``shufflenet_v2_x{name}``.
     """
 
 

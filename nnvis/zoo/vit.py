@@ -31,7 +31,7 @@ def _vit(
     return g
 
 
-_NOTES = """{title}: {patch}x{patch} patches as tokens, {layers} encoder layers of width {hidden} with {heads} heads.
+_NOTES = """{title}: {patch}x{patch} patches as tokens, 12 encoder layers of width {hidden} with {heads} heads.
 
     Parameters
     ----------
@@ -47,19 +47,25 @@ _NOTES = """{title}: {patch}x{patch} patches as tokens, {layers} encoder layers 
 
     Notes
     -----
-    {parameters} parameters. The class token's output goes into one linear layer, as in fine-tuning (section 3.1). Nodes
-    are named as in torchvision's ``vit_b_16``. The position embedding is learned anew for every input shape.
+    {parameters} parameters. {source}.
+    The class token's output goes into one linear layer, as in fine-tuning (section 3.1 of the first paper). Nodes are
+    named as in torchvision's ``vit_b_16``. The position embedding is learned anew for every input shape.
     """
 
 
+_PAPER = 'Dosovitskiy et al., "An Image is Worth 16x16 Words", 2021, section 3.1 and table 1'
+_DEIT = """Touvron et al., "Training Data-Efficient Image Transformers & Distillation through
+    Attention", 2021, table 1, without the distillation token"""
+
+
 def _define(
-    name: str, title: str, patch: int, layers: int, heads: int, hidden: int, parameters: str
+    name: str, title: str, patch: int, heads: int, hidden: int, parameters: str, source: str = _PAPER
 ) -> Callable[..., Graph]:
     def build(
         num_classes: int = 1000,
         input_shape: Shape = (224, 224, 3),
         patch_size: int | None = None,
-        num_layers: int = layers,
+        num_layers: int = 12,
         num_heads: int = heads,
         hidden_dim: int = hidden,
         mlp_dim: int = 4 * hidden,
@@ -71,12 +77,12 @@ def _define(
 
     build.__name__ = build.__qualname__ = name
     build.__doc__ = _NOTES.format(
-        title=title, patch=patch, layers=layers, heads=heads, hidden=hidden, parameters=parameters
+        title=title, patch=patch, heads=heads, hidden=hidden, parameters=parameters, source=source
     )
     return register(**SMALL_IMAGES | {"lr": 0.02, "clip_norm": 1.0})(build)
 
 
-_define("vit_ti_16", "ViT-Ti/16", 16, 12, 3, 192, "5,717,416")
-_define("vit_s_16", "ViT-S/16", 16, 12, 6, 384, "22,050,664")
-_define("vit_b_16", "ViT-B/16", 16, 12, 12, 768, "86,567,656")
-_define("vit_b_32", "ViT-B/32", 32, 12, 12, 768, "88,224,232")
+_define("vit_ti_16", "ViT-Ti/16", 16, 3, 192, "5,717,416", _DEIT)
+_define("vit_s_16", "ViT-S/16", 16, 6, 384, "22,050,664", _DEIT)
+_define("vit_b_16", "ViT-B/16", 16, 12, 768, "86,567,656")
+_define("vit_b_32", "ViT-B/32", 32, 12, 768, "88,224,232")
