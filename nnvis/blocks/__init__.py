@@ -12,9 +12,9 @@ from __future__ import annotations
 import importlib
 import pkgutil
 
-from nnvis.blocks.registry import ENTRIES, Build, Entry, entry, names
+from nnvis.blocks.registry import ENTRIES, Build, Entry, entry, names, register
 
-__all__ = ["Entry", "entry", "names"]
+__all__ = ["Entry", "entry", "names", "register"]
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -134,7 +134,7 @@ def sk_residual(
 
 @register("SK residual block", "residual", "selective kernel sknet basic skip shortcut")
 def sk_basic_residual(g: Graph, x: Node, channels: int | None = None, stride: int = 1, *, name: str = "") -> Node:
-    """Selective kernel, each of its convolutions on half of the channels, 3x3 convolution, and a shortcut around them.
+    """Selective kernel, each of its windows on half of the channels, 3x3 convolution, and a shortcut.
 
     Parameters
     ----------

@@ -17,6 +17,7 @@ from ui.document.layout import rects, tidy
 from ui.document.script import python_script
 from ui.document.state import DocumentState, from_graph, to_graph
 from ui.history import Document
+from ui.inspector import Inspector
 from ui.palette.actions import add_entry
 
 block_entries = pytest.mark.parametrize("entry", [e for e in ENTRIES if e.block], ids=lambda e: e.key)
@@ -124,6 +125,15 @@ def test_a_collapsed_block_is_read_from_its_end(canvas):
     assert port.node == "layer3.2.relu2" and port.slot is None
     assert scene.nodes["layer3.2"].face.shape == (8, 8, 64)
     assert scene.nodes["layer3.2"].face.kind == "Residual block"
+
+
+def test_the_inspector_says_what_a_selected_block_holds(qtbot):
+    document = Document(_resnet20())
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(["layer1.0"])
+    assert inspector.page.title.text() == "layer1.0"
+    assert "Residual block: 7 nodes, 4,672 parameters" in inspector.page.facts.text()
 
 
 def test_nodes_are_called_by_short_names_within_the_frame_of_their_block(canvas):

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter, QWheelEvent
-from PySide6.QtWidgets import QGraphicsView, QInputDialog, QWidget
+from PySide6.QtWidgets import QGraphicsView, QWidget
 
-from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
-from ui.canvas import clipboard
+from ui.canvas.editing import EditingView
 from ui.canvas.minimap import Minimap
 from ui.canvas.node_item import NodeItem
 from ui.canvas.scene import CanvasScene
@@ -42,7 +41,7 @@ class SearchRequest:
     target: tuple[str, int] | None = None
 
 
-class CanvasView(QGraphicsView):
+class CanvasView(EditingView):
     """The network, to be looked at and edited.
 
     Signals
@@ -50,13 +49,10 @@ class CanvasView(QGraphicsView):
     search_requested(SearchRequest)
         A layer is to be chosen: double-click, Tab, or a wire dropped on empty canvas.
     fault_clicked(str, QPoint)
-    status(str)
-        A word for the status bar.
     """
 
     search_requested = Signal(object)
     fault_clicked = Signal(str, object)
-    status = Signal(str)
 
     def __init__(self, document: Document, parent: QWidget | None = None):
         super().__init__(parent)
@@ -153,121 +149,7 @@ class CanvasView(QGraphicsView):
         room = self.viewport().rect().adjusted(0, 160, 0, 0)
         painter.drawText(room, Qt.AlignmentFlag.AlignHCenter, "Drag a layer here, or press Tab to search for one.")
 
-    # --- editing ------------------------------------------------------------------------------------------
-
-    def _members(self) -> list[str]:
-        """The selected nodes; those of a selected block."""
-        state, found = self.document.state, []
-        for name in self.document.selection:
-            found.extend(sorted(state.blocks[name].members) if name in state.blocks else [name])
-        return [name for name in found if name in state.nodes]
-
-    def tidy(self) -> None:
-        """Lay the network out anew."""
-        self.document.apply("Tidy", layout.tidy(self.document.state))
-        self.show_start()
-
-    def align_left(self) -> None:
-        """Put the selected nodes below each other."""
-        self._align(0, "left")
-
-    def align_top(self) -> None:
-        """Put the selected nodes beside each other."""
-        self._align(1, "top")
-
-    def _align(self, axis: int, how: str) -> None:
-        state, names = self.document.state, self._members()
-        if names:
-            line = min(state.position(n)[axis] for n in names)
-            places = {n: (line, state.position(n)[1]) if axis == 0 else (state.position(n)[0], line) for n in names}
-            self.document.apply(f"Align {how}", edits.move(state, places))
-
-    def delete_selection(self, heal: bool = False) -> None:
-        """Delete the selected nodes and wires; with `heal` their neighbours are joined."""
-        state, names = self.document.state, self._members()
-        after = edits.delete(edits.disconnect(state, self.graph_scene.selected_wires()), names, heal)
-        self.document.apply("Delete", after)
-
-    def select_all(self) -> None:
-        """Select every node."""
-        self.document.select(n for n in self.graph_scene.nodes if n != INPUT)
-
-    def copy(self) -> None:
-        """Copy the selected nodes."""
-        if names := self._members():
-            clipboard.put(self.document.state, names)
-
-    def cut(self) -> None:
-        """Copy and delete the selected nodes."""
-        if self._members():
-            self.copy()
-            self.delete_selection()
-
-    def paste(self) -> None:
-        """Paste nodes, beside where they were copied."""
-        self._add_copies("Paste", *clipboard.get())
-
-    def duplicate(self) -> None:
-        """Copy the selected nodes in place."""
-        state = self.document.state
-        nodes = {n: state.nodes[n] for n in self._members()}
-        self._add_copies("Duplicate", nodes, edits.blocks_among(state, nodes))
-
-    def _add_copies(self, label: str, nodes, copied) -> None:
-        if nodes:
-            after, names = edits.paste(self.document.state, nodes, blocks=copied)
-            self.document.apply(label, after)
-            away = blocks.hidden(after)
-            self.document.select(dict.fromkeys(away.get(name, name) for name in names))
-
-    def rename_selected(self) -> None:
-        """Ask for another name for the selected node or block."""
-        state, names = self.document.state, self.document.selection
-        if len(names) == 1 and (names[0] in state.nodes or names[0] in state.blocks):
-            new, fine = QInputDialog.getText(self, "Rename", "Name", text=names[0])
-            if fine:
-                rename = edits.rename_block if names[0] in state.blocks else edits.rename
-                try:
-                    self.document.apply("Rename", rename(state, names[0], new))
-                except NnvisError as error:
-                    self.status.emit(str(error))
-
-    def group_selection(self) -> None:
-        """Make a block of the selected nodes."""
-        if names := self._members():
-            after, block = edits.group(self.document.state, names)
-            self.document.apply("Group", edits.collapse(after, block))
-            self.document.select([block])
-
-    def _selected_blocks(self) -> list[str]:
-        state, around = self.document.state, blocks.parents(self.document.state)
-        found = (name if name in state.blocks else around.get(name) for name in self.document.selection)
-        return list(dict.fromkeys(name for name in found if name is not None))
-
-    def ungroup_selection(self) -> None:
-        """Dissolve the selected blocks."""
-        state = self.document.state
-        for name in self._selected_blocks():
-            state = edits.ungroup(state, name)
-        self.document.apply("Ungroup", state)
-
-    def toggle_collapse(self) -> None:
-        """Draw the selected blocks as one node each, or open them."""
-        state, names = self.document.state, self._selected_blocks()
-        for name in names:
-            state = room.toggle(state, name)
-        self.document.apply("Collapse or open", state)
-        self.document.select([name for name in names if state.blocks[name].collapsed])
-
-    def toggle_all(self) -> None:
-        """Open all blocks that are drawn, or collapse them if none is left to open."""
-        state = self.document.state
-        shut = [name for name, block in blocks.shown(state) if block.collapsed]
-        for name in shut or [name for name, around in blocks.parents(state).items() if around is None]:
-            if name in state.blocks:
-                state = edits.collapse(state, name, not shut)
-        self.document.apply("Open all blocks" if shut else "Collapse all blocks", layout.tidy(state))
-        self.show_start()
+    # --- adding ---------------------------------------------------------------------------------------------
 
     def request_search(self) -> None:
         """Ask for a layer to add, behind the selected node if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -86,8 +87,14 @@ def _first_sentence(kind: type[Layer]) -> str:
     return re.split(r"(?<=[.;:])\s", " ".join((kind.__doc__ or "").split()), maxsplit=1)[0].rstrip(".;:")
 
 
+def _plain(kind: type[Layer]) -> Layer:
+    """A layer with its defaults, and 16 where it has none."""
+    needed = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
+    return kind(**dict.fromkeys(needed, 16))
+
+
 def _layer_entry(name: str, kind: type[Layer]) -> Entry:
-    layer, words, explanation = _SPECIAL.get(name) or (kind(), "", _first_sentence(kind))
+    layer, words, explanation = _SPECIAL.get(name) or (_plain(kind), "", _first_sentence(kind))
     return Entry(name, name, kind.family, explanation, layer, words)
 
 

@@ -15,6 +15,13 @@ def test_summary_shows_each_node_and_the_totals(nnvis):
     assert all(node.name in out for node in nv.zoo.build("lenet5"))
 
 
+def test_summary_by_block_has_one_row_for_each_and_the_same_totals(nnvis):
+    loose, rows = (nnvis("summary", "googlenet", "--json", *more).json for more in ((), ("--blocks",)))
+    assert rows["total"] == loose["total"] and len(rows["nodes"]) < 40 < len(loose["nodes"])
+    block = next(row for row in rows["nodes"] if row["name"] == "inception3a")
+    assert (block["kind"], block["inputs"], block["shape"]) == ("inception", ["maxpool2"], [28, 28, 256])
+
+
 def test_summary_as_json_holds_the_costs_of_the_batch(nnvis):
     one, eight = nnvis("summary", "lenet5", "--json").json, nnvis("summary", "lenet5", "--batch", 8, "--json").json
     assert one["total"]["parameters"] == eight["total"]["parameters"] == 61_706
