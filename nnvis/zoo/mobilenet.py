@@ -17,12 +17,12 @@ from nnvis.zoo.registry import register
 STAGES_V1 = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
 
 
-def separable(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
+def separable(g: Graph, x: Node, prefix: str, channels: int, stride: int, relu6: bool = False) -> Node:
     """A block of V1: a depthwise 3x3 convolution and a 1x1 convolution."""
-    inputs = g.shape_of(x)[2]
+    inputs, activation = g.shape_of(x)[2], ReLU6() if relu6 else ReLU()
     layers = {
         "conv_dw": Conv2d(inputs, 3, stride, padding=1, groups=inputs, bias=False), "bn1": BatchNorm2d(),
-        "act1": ReLU(), "conv_pw": Conv2d(channels, 1, bias=False), "bn2": BatchNorm2d(), "act2": ReLU(),
+        "act1": activation, "conv_pw": Conv2d(channels, 1, bias=False), "bn2": BatchNorm2d(), "act2": activation,
     }  # fmt: skip
     return chain(g, x, layers, prefix)
 
@@ -41,6 +41,7 @@ def mobilenet_v1(
     width_mult: float = 1.0,
     resolution_mult: float = 1.0,
     dropout: float = 0.001,
+    relu6: bool = False,
 ) -> Graph:
     """MobileNet V1: a depthwise 3x3 convolution and a 1x1 convolution take the place of a full one.
 
@@ -56,6 +57,8 @@ def mobilenet_v1(
         The paper's rho: height and width of the input, such as 0.857 for 192 pixels.
     dropout : float
         Rate in front of the classifier; 0 for none.
+    relu6 : bool
+        Cut activations off at 6, as the authors' code does; published weights expect it. The paper has ReLU.
 
     Notes
     -----
@@ -67,11 +70,11 @@ def mobilenet_v1(
     g = Graph(_resolution(input_shape, resolution_mult), name="mobilenet_v1")
     small = is_small(g)
     stem = Conv2d(scaled(32, width_mult), 3, 1 if small else 2, padding=1, bias=False)
-    y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU()})
+    y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU6() if relu6 else ReLU()})
     for stage, (channels, blocks, stride) in enumerate(STAGES_V1):
         for block in range(blocks):
             step = stride if not block and not (small and stage == 1) else 1
-            y = separable(g, y, f"blocks.{stage}.{block}", scaled(channels, width_mult), step)
+            y = separable(g, y, f"blocks.{stage}.{block}", scaled(channels, width_mult), step, relu6)
     y = g.add(GlobalAvgPool2d(), y, name="global_pool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="dropout")
