@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from nnvis.blocks.chains import chain, channels_of, conv
 from nnvis.blocks.registry import register
 from nnvis.graph import Graph, Node
-from nnvis.layers import BatchNorm2d, Conv2d, ReLU
+from nnvis.layers import BatchNorm2d, Conv2d, ReLU, ReLU6
 
 
 @register("Conv-BN-ReLU", "convolution", "batchnorm stem")
@@ -46,7 +46,9 @@ def conv_bn_relu(
 
 
 @register("Depthwise separable", "convolution", "mobilenet xception depthwise pointwise")
-def depthwise_separable(g: Graph, x: Node, channels: int | None = None, stride: int = 1, *, name: str = "") -> Node:
+def depthwise_separable(
+    g: Graph, x: Node, channels: int | None = None, stride: int = 1, relu6: bool = False, *, name: str = ""
+) -> Node:
     """A 3x3 convolution within each channel, then a 1x1 convolution across them (MobileNet V1).
 
     Parameters
@@ -57,16 +59,18 @@ def depthwise_separable(g: Graph, x: Node, channels: int | None = None, stride: 
     channels : int, optional
         Of the output; C times the stride without it.
     stride : int
+    relu6 : bool
+        Whether activations are cut off at 6, as in published weights.
     name : str
 
     Notes
     -----
     Howard et al., "MobileNets", 2017, section 3.1 and figure 3. Nodes are named as in timm's ``mobilenetv1_100``.
     """
-    inputs = channels_of(g, x)
+    inputs, activation = channels_of(g, x), ReLU6() if relu6 else ReLU()
     layers = {
-        "conv_dw": conv(inputs, 3, stride, groups=inputs), "bn1": BatchNorm2d(), "act1": ReLU(),
-        "conv_pw": conv(channels or inputs * stride), "bn2": BatchNorm2d(), "act2": ReLU(),
+        "conv_dw": conv(inputs, 3, stride, groups=inputs), "bn1": BatchNorm2d(), "act1": activation,
+        "conv_pw": conv(channels or inputs * stride), "bn2": BatchNorm2d(), "act2": activation,
     }  # fmt: skip
     return chain(g, x, layers, name)
 

@@ -33,6 +33,7 @@ def mobilenet_v1(
     width_mult: float = 1.0,
     resolution_mult: float = 1.0,
     dropout: float = 0.001,
+    relu6: bool = False,
 ) -> Graph:
     """MobileNet V1: a depthwise 3x3 convolution and a 1x1 convolution take the place of a full one.
 
@@ -48,6 +49,8 @@ def mobilenet_v1(
         The paper's rho: height and width of the input, such as 0.857 for 192 pixels.
     dropout : float
         Rate in front of the classifier; 0 for none.
+    relu6 : bool
+        Cut activations off at 6, as the authors' code does; published weights expect it. The paper has ReLU.
 
     Notes
     -----
@@ -59,12 +62,12 @@ def mobilenet_v1(
     g = Graph(_resolution(input_shape, resolution_mult), name="mobilenet_v1")
     small = is_small(g)
     stem = Conv2d(scaled(32, width_mult), 3, 1 if small else 2, padding=1, bias=False)
-    y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU()})
+    y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU6() if relu6 else ReLU()})
     for stage, (channels, count, stride) in enumerate(STAGES_V1):
         for block in range(count):
             step = stride if not block and not (small and stage == 1) else 1
-            name = f"blocks.{stage}.{block}"
-            y = blocks.depthwise_separable(g, y, scaled(channels, width_mult), step, name=name)
+            width, name = scaled(channels, width_mult), f"blocks.{stage}.{block}"
+            y = blocks.depthwise_separable(g, y, width, step, relu6, name=name)
     y = g.add(GlobalAvgPool2d(), y, name="global_pool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="dropout")
