@@ -79,6 +79,7 @@ def darts_v2(
         cell = blocks.darts_cell(g, last, channels, before, reduction, drop_path, name=f"cells.{number}")
         before, last = last, cell
         if aux and number == 2 * count // 3:
-            _auxiliary_head(g, last, num_classes)
+            with g.block("auxiliary_head"):
+                _auxiliary_head(g, last, num_classes)
     g.output = chain(g, last, {"global_pooling": GlobalAvgPool2d(), "classifier": Linear(num_classes)})
     return g

@@ -97,7 +97,8 @@ def googlenet(
     for name, widths in _MODULES.items():
         y = blocks.inception(g, y, [scaled(channels, width_mult) for channels in widths], _EPS, name=name)
         if aux and name in _HEADS:
-            _head(g, y, _HEADS[name], num_classes, width_mult, aux_dropout)
+            with g.block(_HEADS[name]) as head:
+                _head(g, y, head, num_classes, width_mult, aux_dropout)
         if name in _POOLS:
             pool, kernel = _POOLS[name]
             y = g.add(MaxPool2d(kernel, 2, ceil_mode=True), y, name=pool)
