@@ -42,6 +42,7 @@ class CanvasScene(QGraphicsScene):
         self.wires: dict[Wire, WireItem] = {}
         self.frames: dict[str, QRectF] = {}
         self._titles: dict[str, str] = {}
+        self._boxes: list[QRectF] | None = None
         self._busy = False
         self._thumbnails = False
         self._tints: dict[str, float] | None = None
@@ -74,6 +75,7 @@ class CanvasScene(QGraphicsScene):
             item.set_face(face)
             if item.pos() != QPointF(*place):
                 item.setPos(*place)
+        self._boxes = None
         self.frames, self._titles = self._frames(), blocks.short_names(state)
         self._sync_wires(state)
         self._busy = False
@@ -138,14 +140,16 @@ class CanvasScene(QGraphicsScene):
         """Nodes and frames that may be in the way of a wire; none where it leads to the next column."""
         if 0 < end.x() - start.x() < NODE_WIDTH:
             return [], []
-        places = (item.pos() for item in self.nodes.values())
-        return [QRectF(p.x(), p.y(), NODE_WIDTH, NODE_HEIGHT) for p in places], list(self.frames.values())
+        if self._boxes is None:
+            places = (item.pos() for item in self.nodes.values())
+            self._boxes = [QRectF(p.x(), p.y(), NODE_WIDTH, NODE_HEIGHT) for p in places]
+        return self._boxes, list(self.frames.values())
 
     def node_moved(self, name: str) -> None:
         """A node is being moved: its wires follow."""
         if self._busy:
             return
-        self._content = None
+        self._content = self._boxes = None
         for wire, item in self.wires.items():
             if name in (self.shown(wire[0]), self.shown(wire[1])):
                 self._place(item)

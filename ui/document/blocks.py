@@ -72,12 +72,17 @@ def nested(blocks: Iterable[Block]) -> bool:
     return True
 
 
+def in_order(state: DocumentState, members: Iterable[str]) -> list[str]:
+    """Nodes as they were made, without a walk through all others."""
+    return sorted(members, key=lambda name: state.nodes[name].born)
+
+
 def entries(state: DocumentState, name: str) -> list[tuple[str, int]]:
     """(node, number of its input) wherever one wire to a block should lead: all that wait, or else read one source."""
     members = state.blocks[name].members
     outside = [
         (source, (node, slot))
-        for node in state.nodes if node in members
+        for node in in_order(state, members)
         for slot, source in enumerate(state.nodes[node].inputs)
         if source is None or source not in members
     ]  # fmt: skip
@@ -88,7 +93,7 @@ def entries(state: DocumentState, name: str) -> list[tuple[str, int]]:
 def exit_of(state: DocumentState, name: str) -> str:
     """The node whose output is the block's: the last one that something outside reads, or that nothing reads."""
     members = state.blocks[name].members
-    ordered = [node for node in state.nodes if node in members]
+    ordered = in_order(state, members)
     inside = {source for node in ordered for source in state.nodes[node].inputs}
     ends = [node for node in ordered if node not in inside]
     if len(ends) != 1:

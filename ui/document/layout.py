@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from nnvis.graph import INPUT
 from ui.document import edits
-from ui.document.blocks import exit_of, levels, outer_first, parents, shown_alone
+from ui.document.blocks import exit_of, in_order, levels, outer_first, parents, shown_alone
 from ui.document.state import DocumentState, Point
 
 #: Size of a node, and the gaps between nodes, in canvas units on a grid of 8.
@@ -93,7 +93,7 @@ def _nets(state: DocumentState) -> _Net:
     """The outermost nodes and blocks."""
     boxes, around = _boxes(state), parents(state)
     outermost = {name: boxes.get(name) or _Box() for name, parent in around.items() if parent is None}
-    return _net(state, {INPUT: _Box(), **outermost}, None, around)
+    return _net(state, state.nodes, {INPUT: _Box(), **outermost}, None, around)
 
 
 def _boxes(state: DocumentState) -> dict[str, _Box]:
@@ -101,8 +101,9 @@ def _boxes(state: DocumentState) -> dict[str, _Box]:
     boxes: dict[str, _Box] = {}
     around, depth = parents(state), levels(state)
     for name, block in reversed(outer_first(state)):
-        inside = {n: boxes.get(n) or _Box() for n, parent in around.items() if parent == name}
-        net = _net(state, inside, name, around)
+        members = in_order(state, block.members)
+        inside = {child: boxes.get(child) or _Box() for child in (_child(m, name, around) for m in members)}
+        net = _net(state, members, inside, name, around)
         columns, rows = _arranged(net)
         boxes[name] = _framed(net, columns, rows, _child(exit_of(state, name), name, around), depth[name])
         if block.collapsed:
@@ -110,11 +111,13 @@ def _boxes(state: DocumentState) -> dict[str, _Box]:
     return boxes
 
 
-def _net(state: DocumentState, boxes: dict[str, _Box], block: str | None, around: dict[str, str | None]) -> _Net:
-    """The wires among these items, each once."""
+def _net(
+    state: DocumentState, nodes: Iterable[str], boxes: dict[str, _Box], block: str | None, around: dict[str, str | None]
+) -> _Net:
+    """The wires that lead to `nodes` from others of these items, each once."""
     ends = {
         (_child(source, block, around), _child(target, block, around)): None
-        for source, target, _ in state.wires()
+        for target in nodes for source in state.nodes[target].inputs if source is not None
     }  # fmt: skip
     return _Net(boxes, [(s, t) for s, t in ends if s != t and s in boxes and t in boxes])
 
