@@ -1,6 +1,6 @@
 """nnvis: a deep-learning engine that one can take apart."""
 
-from nnvis import data, events, init, runs, schedules, zoo
+from nnvis import blocks, data, events, init, io, runs, schedules, zoo
 from nnvis.data import Augmentation
 from nnvis.errors import NnvisError
 from nnvis.evaluate import evaluate, predict
@@ -21,7 +21,7 @@ from nnvis.trainer import Trainer
 __version__ = "0.1.0"
 __all__ = [
     "MSE", "SGD", "Adam", "AdamW", "Augmentation", "BCEWithLogits", "Cosine", "CrossEntropy", "EarlyStopping", "Graph",
-    "Network", "NnvisError", "Node", "RMSprop", "Run", "Sequential", "Step", "Trainer", "Warmup", "data", "evaluate",
-    "events", "fit", "fold_batch_norm", "gradcheck", "init", "load_run", "predict", "resume", "runs", "schedules",
-    "train", "zoo", *_layers,
+    "Network", "NnvisError", "Node", "RMSprop", "Run", "Sequential", "Step", "Trainer", "Warmup", "blocks", "data",
+    "evaluate", "events", "fit", "fold_batch_norm", "gradcheck", "init", "io", "load_run", "predict", "resume", "runs",
+    "schedules", "train", "zoo", *_layers,
 ]  # fmt: skip

@@ -69,6 +69,9 @@ def _without(graph: Graph, folds: dict[str, str]) -> Graph:
         made.add(layer, [folds.get(name, name) for name in node.inputs], name=node.name)
     output = graph.output.name
     made.output = made[folds.get(output, output)]
+    for name, block in graph.blocks.items():
+        if left := [n for n in block.nodes if n in made.nodes]:
+            made.group(name, left, block.kind)
     return made
 
 

@@ -23,6 +23,8 @@ DIFFERENCE_TOLERANCE = 1e-4
 DEVICE_TOLERANCE = 1e-3
 
 _STEPS = (1e-5, 1e-6, 1e-7)
+#: Batches that may be tried for one on which a device agrees.
+_BATCHES = 4
 _MODE = Mode(training=True, backward=True, input_gradient=True)
 #: ``progress(done, total, name)``, in parameters.
 Progress = Callable[[int, int, str], None]
@@ -41,7 +43,8 @@ class GradcheckRow:
     difference_error : float
         Largest relative error of the textbook gradient against finite differences.
     device_error : float or None
-        Largest error of the fast gradient against the textbook one, relative to the largest value, if compared.
+        Largest error of the fast gradient against the textbook one, relative to the largest value (at least to a
+        thousandth of the largest of all gradients), if compared.
     """
 
     name: str
@@ -107,20 +110,35 @@ def gradcheck(
         raise ConfigError("gradcheck needs at least one example and one sample per parameter.")
     graph = network.graph if isinstance(network, Network) else network
     probe = _Probe(graph, network if isinstance(network, Network) else None, batch, seed)
-    others = {} if device is None else probe.gradients_on(device)
+    errors = {} if device is None else _device_errors(probe, device, seed)
     rows = []
     for done, name in enumerate(probe.arrays):
         if progress:
             progress(done, len(probe.arrays), name)
-        rows.append(probe.check(name, samples_per_parameter, others.get(name)))
+        rows.append(probe.check(name, samples_per_parameter, errors.get(name)))
     return GradcheckReport(tuple(rows))
+
+
+def _device_errors(probe: _Probe, device: str, seed: int) -> dict[str, float]:
+    """Error of each gradient on another device.
+
+    Rounding may move a value to the other side of a kink, after which gradients differ; a mistake differs on every
+    batch. So what is too large is asked for again, on other examples.
+    """
+    errors = probe.errors_on(device)
+    for attempt in range(1, _BATCHES):
+        if max(errors.values()) <= DEVICE_TOLERANCE:
+            break
+        again = _Probe(probe.net.graph, probe.source, len(probe.x), seed + attempt).errors_on(device)
+        errors = {name: min(error, again[name]) for name, error in errors.items()}
+    return errors
 
 
 class _Probe:
     """A network in float64 whose scalar output can be asked for again and again."""
 
     def __init__(self, graph: Graph, source: Network | None, batch: int, seed: int):
-        self.random = np.random.default_rng(seed)
+        self.random, self.source = np.random.default_rng(seed), source
         self.net = Network(graph, device="reference", seed=seed if source is None else source.seed)
         if source is not None:
             self.net.load_state_dict(source.state_dict())
@@ -155,18 +173,19 @@ class _Probe:
         flowing = plan.gradients.get(INPUT)
         return found | {INPUT: np.zeros(self.x.shape) if flowing is None else flowing.astype(np.float64)}
 
-    def gradients_on(self, device: str) -> dict[str, np.ndarray]:
-        """The gradients as another device computes them."""
+    def errors_on(self, device: str) -> dict[str, float]:
+        """Largest error of each gradient as another device computes it."""
         net = Network(self.net.graph, device=device, seed=self.net.seed)
         net.load_state_dict(self.net.state_dict())
-        return self._backward(net, self._start(net))
+        others = self._backward(net, self._start(net))
+        return {name: _error(gradient, others[name], self.largest) for name, gradient in self.gradients.items()}
 
     def value(self) -> float:
         """The scalar that is differentiated."""
         self.plan.run_forward()
         return sum(float((y * self.dys[name]).sum(dtype=np.float64)) for name, y in self.plan.outputs.items())
 
-    def check(self, name: str, samples: int, other: np.ndarray | None) -> GradcheckRow:
+    def check(self, name: str, samples: int, device_error: float | None) -> GradcheckRow:
         """Compare some values of one array."""
         array, gradient = self.arrays[name], self.gradients[name]
         floor = max(1e-3 * float(np.abs(gradient).max(initial=0.0)), 1e-5 * self.largest, 1e-12)
@@ -175,24 +194,36 @@ class _Probe:
         for at in self._places(array, 4 * samples):
             if len(errors) == min(samples, array.size):
                 break
-            difference = self._difference(array, at, floor)
-            if difference is None:
+            error = self._difference_error(array, at, float(gradient.flat[at]), floor)
+            if error is None:
                 skipped += 1
-                continue
-            own = float(gradient.flat[at])
-            errors.append(abs(own - difference) / max(abs(own), abs(difference), floor))
-        return GradcheckRow(
-            name, array.shape, len(errors), skipped, max(errors, default=0.0), _error(gradient, other, self.largest)
-        )
+            else:
+                errors.append(error)
+        return GradcheckRow(name, array.shape, len(errors), skipped, max(errors, default=0.0), device_error)
 
     def _places(self, array: np.ndarray, count: int) -> list[int]:
         return [int(i) for i in self.random.choice(array.size, min(count, array.size), replace=False)]
 
-    def _difference(self, array: np.ndarray, at: int, floor: float) -> float | None:
+    def _difference_error(self, array: np.ndarray, at: int, own: float, floor: float) -> float | None:
+        """Relative error of the gradient `own` at one value, or None at a kink.
+
+        Several kinks on the way may make up for each other: a gradient is wrong if it is so at smaller steps, too.
+        """
+        error = 0.0
+        for first in range(len(_STEPS)):
+            difference = self._difference(array, at, floor, _STEPS[first:])
+            if difference is None:
+                return None
+            error = abs(own - difference) / max(abs(own), abs(difference), floor)
+            if error <= DIFFERENCE_TOLERANCE:
+                break
+        return error
+
+    def _difference(self, array: np.ndarray, at: int, floor: float, steps: tuple[float, ...]) -> float | None:
         """Derivative with respect to one value, or None at a kink."""
         old, middle = array.flat[at], self.value()
         try:
-            for step in _STEPS:
+            for step in steps:
                 array.flat[at] = old + step
                 high = self.value()
                 array.flat[at] = old - step
@@ -200,15 +231,18 @@ class _Probe:
                 right, left = (high - middle) / step, (middle - low) / step
                 # Curvature makes them differ by about `step` times the second derivative, rounding by noise / step.
                 noise = 1e-13 * max(1.0, abs(middle)) / step
-                if abs(right - left) <= 1e-3 * max(abs(right), abs(left), floor) + noise:
+                # One of a thousand units that crosses its kink on the way must not pass as curvature.
+                allowed = DIFFERENCE_TOLERANCE * max(abs(right), abs(left), floor)
+                if noise > allowed and step < _STEPS[0]:
+                    return None
+                if abs(right - left) <= allowed + noise:
                     return 0.5 * (right + left)
             return None
         finally:
             array.flat[at] = old
 
 
-def _error(gradient: np.ndarray, other: np.ndarray | None, largest: float) -> float | None:
-    if other is None:
-        return None
-    scale = max(float(np.abs(gradient).max(initial=0.0)), 1e-5 * largest, 1e-12)
+def _error(gradient: np.ndarray, other: np.ndarray, largest: float) -> float:
+    # In front of batch normalisation terms as large as others cancel, of which float32 leaves a rounding error.
+    scale = max(float(np.abs(gradient).max(initial=0.0)), 1e-3 * largest, 1e-12)
     return float(np.abs(other - gradient).max(initial=0.0)) / scale

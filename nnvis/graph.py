@@ -1,52 +1,22 @@
-"""A network as data: named nodes, each a layer with its inputs. Validation, order, shapes, JSON."""
+"""A network as data: named nodes, each a layer with its inputs. Building, validation, order, shapes."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import difflib
-import hashlib
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from nnvis.errors import ConfigError, GraphError, NnvisError, ShapeError, UnknownNameError
+from nnvis import graph_json
+from nnvis.errors import ConfigError, GraphError, ShapeError, UnknownNameError
 from nnvis.init import Initializer, initializer
 from nnvis.layers.base import Buffer, Layer, Parameter, Shape, describe
-from nnvis.summary import SummaryRow, summary
+from nnvis.node import INPUT, Block, Fault, Node, checked_shape, infer_shape, similar
+from nnvis.summary import SummaryRow, depth, summary
 
-FORMAT = "nnvis-graph"
-VERSION = 1
-
-#: Name of the graph's input, in the `inputs` of nodes.
-INPUT = "input"
-
-
-@dataclass(frozen=True)
-class Node:
-    """One layer in its place.
-
-    Attributes
-    ----------
-    name : str
-        Unique in the graph.
-    layer : Layer
-    inputs : tuple of str
-        Names of the nodes it reads, or "input".
-    """
-
-    name: str
-    layer: Layer
-    inputs: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Fault:
-    """Something that keeps a graph from working: the node it sits on and one sentence."""
-
-    node: str | None
-    message: str
+__all__ = ["INPUT", "Block", "Fault", "Graph", "Node", "Sequential", "SummaryRow"]
 
 
 class Graph:
@@ -70,11 +40,13 @@ class Graph:
     """
 
     def __init__(self, input_shape: Iterable[int], init: Initializer | str | None = None, name: str = "net"):
-        self.input_shape = _input_shape(input_shape)
+        self.input_shape = checked_shape(input_shape)
         self.init = None if init is None else initializer(init)
         self.name = name
         self.nodes: dict[str, Node] = {}
         self._output: str | None = None
+        #: Nodes that belong together, by the block's name; see :meth:`block`.
+        self.blocks: dict[str, Block] = {}
         #: Weight of the loss at each auxiliary output, by node; see :meth:`add_aux_output`.
         self.aux_outputs: dict[str, float] = {}
         self._shapes: dict[str, Shape] = {INPUT: self.input_shape}
@@ -100,7 +72,7 @@ class Graph:
     def output(self, node: Node | str) -> None:
         name = _name_of(node)
         if name not in self.nodes:
-            raise GraphError(f"The output {name!r} is not a node of this graph{_similar(name, self.nodes)}.")
+            raise GraphError(f"The output {name!r} is not a node of this graph{similar(name, self.nodes)}.")
         self._output = name
 
     def add_aux_output(self, node: Node | str, weight: float) -> None:
@@ -122,7 +94,7 @@ class Graph:
         if not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise ConfigError(f"The weight of an auxiliary output must be a number above 0, not {weight!r}.")
         if name not in self.nodes:
-            raise GraphError(f"The auxiliary output {name!r} is not a node of this graph{_similar(name, self.nodes)}.")
+            raise GraphError(f"The auxiliary output {name!r} is not a node of this graph{similar(name, self.nodes)}.")
         self.aux_outputs[name] = float(weight)
 
     def add(self, layer: Layer, inputs: Node | str | Iterable[Node | str], name: str | None = None) -> Node:
@@ -143,25 +115,75 @@ class Graph:
         if not isinstance(layer, Layer):
             raise ConfigError(f"add() takes a layer such as ReLU(), not {layer!r}.")
         names = [inputs] if isinstance(inputs, Node | str) else list(inputs)
-        name = self._free_name(layer.kind.lower()) if name is None else name
-        self._check_name(name)
+        name = self.free_name(layer.kind.lower()) if name is None else name
+        self.check_name(name)
         node = Node(name, layer, tuple(map(_name_of, names)))
-        self._shapes[name] = self._infer(node, self._shapes)
+        self._shapes[name] = infer_shape(node, self._shapes)
         self.nodes[name] = node
         return node
 
-    def _free_name(self, stem: str) -> str:
-        count, name = 1, stem
-        while name in self.nodes or name == INPUT:
+    @contextlib.contextmanager
+    def block(self, name: str | None = None, kind: str = "") -> Iterator[str]:
+        """Nodes added within ``with g.block("layer1.0"):`` form a block, which may hold further blocks.
+
+        If something in it raises, all that was added within is taken back.
+
+        Parameters
+        ----------
+        name : str, optional
+            No node's name. Without it the block is called after its kind.
+        kind : str
+            Name in :mod:`nnvis.blocks`, if it is one of those.
+
+        Yields
+        ------
+        str
+            The block's name.
+        """
+        name = self.free_name(kind or "block", prefix=True) if name is None else name
+        self.check_name(name)
+        before = {key: copy.copy(value) for key, value in vars(self).items()}
+        self.blocks[name] = Block((), kind)  # in front of those within it
+        try:
+            yield name
+        except BaseException:
+            vars(self).update(before)
+            raise
+        self.blocks[name] = Block(tuple(self.nodes)[len(before["nodes"]) :], kind)
+
+    def group(self, name: str, nodes: Iterable[Node | str], kind: str = "") -> None:
+        """Make a block of nodes that are there already.
+
+        Raises
+        ------
+        GraphError
+            The name is taken, a node does not exist, or another block holds some of the nodes but not all, and others.
+        """
+        self.check_name(name)
+        names = tuple(map(_name_of, nodes))
+        for missing in [n for n in names if n not in self.nodes]:
+            raise GraphError(f"Block {name!r} holds {missing!r}, which is no node{similar(missing, self.nodes)}.")
+        for other, block in self.blocks.items():
+            if len({*names, *block.nodes}) not in (len(names), len(block.nodes), len(names) + len(block.nodes)):
+                raise GraphError(f"Blocks {name!r} and {other!r} share nodes, and neither holds the other; cut one.")
+        self.blocks[name] = Block(names, kind)
+
+    def free_name(self, stem: str, prefix: bool = False) -> str:
+        """`stem`, with a number if it is taken; with `prefix` it also begins no name such as ``stem.conv``."""
+        taken, count, name = {*self.nodes, *self.blocks, INPUT}, 1, stem
+        while name in taken or (prefix and any(other.startswith(f"{name}.") for other in taken)):
             count += 1
             name = f"{stem}_{count}"
         return name
 
-    def _check_name(self, name: str) -> None:
+    def check_name(self, name: str) -> None:
+        """Raise GraphError if no node or block can have this name."""
         if not name or name == INPUT:
             raise GraphError(f"A node cannot be called {name!r}.")
         if name in self.nodes:
             raise GraphError(f"Two nodes are called {name!r}; names must be unique.", name)
+        if name in self.blocks:
+            raise GraphError(f"A block is called {name!r}; nodes and other blocks need other names.", name)
 
     # --- looking ------------------------------------------------------------------------------------------
 
@@ -176,7 +198,7 @@ class Graph:
 
     def __getitem__(self, name: str) -> Node:
         if name not in self.nodes:
-            raise UnknownNameError(f"There is no node {name!r} in {self.name}{_similar(name, self.nodes)}.")
+            raise UnknownNameError(f"There is no node {name!r} in {self.name}{similar(name, self.nodes)}.")
         return self.nodes[name]
 
     def outputs(self, aux: bool = True) -> list[str]:
@@ -202,7 +224,7 @@ class Graph:
                 continue
             if name not in self.nodes:
                 raise GraphError(
-                    f"Node {reader!r} reads {name!r}, which does not exist{_similar(name, self.nodes)}.", reader
+                    f"Node {reader!r} reads {name!r}, which does not exist{similar(name, self.nodes)}.", reader
                 )
             state[name] = "open"
             waiting = [i for i in self.nodes[name].inputs if state.get(i) != "done"]
@@ -220,7 +242,7 @@ class Graph:
         """Output shape of the input and of every node that leads to the output, by name."""
         shapes = {INPUT: self.input_shape}
         for node in self.order():
-            shapes[node.name] = self._infer(node, shapes)
+            shapes[node.name] = infer_shape(node, shapes)
         for fault in self._aux_faults(shapes):
             raise ShapeError(fault.message, fault.node)
         return shapes
@@ -258,30 +280,10 @@ class Graph:
             if any(shapes[i] is None for i in node.inputs):
                 continue
             try:
-                shapes[node.name] = self._infer(node, shapes)  # type: ignore[arg-type]
+                shapes[node.name] = infer_shape(node, shapes)  # type: ignore[arg-type]
             except GraphError as error:
                 found.append(Fault(node.name, str(error)))
         return found + self._aux_faults(shapes)
-
-    def _infer(self, node: Node, shapes: dict[str, Shape]) -> Shape:
-        layer = node.layer
-        for name in node.inputs:
-            if name not in shapes:
-                raise GraphError(
-                    f"Node {node.name!r} reads {name!r}, which does not exist{_similar(name, shapes)}.", node.name
-                )
-        if layer.arity is None and len(node.inputs) < 2:
-            raise GraphError(
-                f"Node {node.name!r}: {layer.kind} joins two or more inputs but has {len(node.inputs)}.", node.name
-            )
-        if layer.arity is not None and len(node.inputs) != layer.arity:
-            raise GraphError(
-                f"Node {node.name!r}: {layer.kind} takes {layer.arity} input(s) but has {len(node.inputs)}.", node.name
-            )
-        try:
-            return layer.output_shape(*(shapes[i] for i in node.inputs))
-        except NnvisError as error:
-            raise ShapeError(f"Node {node.name!r}: {error}", node.name) from None
 
     # --- counting -----------------------------------------------------------------------------------------
 
@@ -308,30 +310,29 @@ class Graph:
         return sum(spec.size for spec in self.parameter_specs().values())
 
     def multiply_adds(self) -> int:
-        """Multiply-accumulate operations of one forward pass over one example."""
-        return sum(row.multiply_adds for row in self.summary())
+        """Multiply-accumulate operations of one forward pass over one example, without auxiliary outputs."""
+        return sum(row.multiply_adds for row in self.summary(aux=False))
 
-    def summary(self) -> list[SummaryRow]:
-        """One row for each node, in execution order."""
-        return summary(self)
+    def activation_bytes(self) -> int:
+        """Memory of all activations of one example in float32, without those of auxiliary outputs."""
+        return sum(row.activation_bytes for row in self.summary(aux=False))
+
+    def depth(self) -> int:
+        """Layers with weights on the longest path from the input to the output, as papers count them.
+
+        Convolutions, linear and attention layers count; normalisation and embeddings do not.
+        """
+        return depth(self)
+
+    def summary(self, aux: bool = True) -> list[SummaryRow]:
+        """One row for each node, in execution order; with `aux` also for those of auxiliary outputs alone."""
+        return summary(self, aux)
 
     # --- as data ------------------------------------------------------------------------------------------
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {
-            "format": FORMAT,
-            "version": VERSION,
-            "name": self.name,
-            "input_shape": list(self.input_shape),
-            "init": None if self.init is None else self.init.config(),
-            "nodes": [
-                {"name": n.name, "kind": n.layer.kind, "config": n.layer.config(), "inputs": list(n.inputs)}
-                for n in self
-            ],
-            "output": self.output.name if self.nodes else None,
-            **({"aux_outputs": self.aux_outputs} if self.aux_outputs else {}),
-        }
+        return graph_json.to_dict(self)
 
     def to_json(self) -> str:
         """As JSON text; :meth:`from_json` gives the same graph back."""
@@ -352,48 +353,15 @@ class Graph:
         GraphError
             The text is not a graph, or (with `check`) the graph cannot work.
         """
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise GraphError(f"The graph file is not JSON: {error}.") from None
-        if not isinstance(data, dict) or data.get("format") != FORMAT:
-            raise GraphError(f'The file is JSON but not an nnvis graph: it has no "format": "{FORMAT}".')
-        if data.get("version") != VERSION:
-            raise GraphError(
-                f"The graph file has version {data.get('version')}, but this nnvis reads version {VERSION}."
-            )
-        try:
-            graph = cls._from_dict(data)
-        except (KeyError, TypeError, AttributeError) as error:
-            if isinstance(error, NnvisError):
-                raise
-            raise GraphError(f"The graph file is damaged: {type(error).__name__} {error}.") from None
+        graph = graph_json.build(cls, graph_json.parse(text))
+        graph._shapes = _known_shapes(graph)
         if check:
             graph.validate()
         return graph
 
-    @classmethod
-    def _from_dict(cls, data: dict[str, Any]) -> Graph:
-        graph = cls(data["input_shape"], data.get("init"), data.get("name", "net"))
-        for entry in data["nodes"]:
-            graph._check_name(entry["name"])
-            try:
-                layer = Layer.from_config(entry["kind"], entry.get("config", {}))
-            except NnvisError as error:
-                raise GraphError(f"Node {entry['name']!r}: {error}", entry["name"]) from None
-            graph.nodes[entry["name"]] = Node(entry["name"], layer, tuple(entry["inputs"]))
-        graph._output = data.get("output")
-        for name, weight in data.get("aux_outputs", {}).items():
-            graph.add_aux_output(name, weight)
-        graph._shapes = _known_shapes(graph)
-        return graph
-
     def fingerprint(self) -> str:
         """A short hash of the nodes and the input shape: two graphs with one fingerprint share checkpoints."""
-        data = self.to_dict()
-        parts = [data[key] for key in ("input_shape", "nodes", "output", "aux_outputs") if key in data]
-        essence = json.dumps(parts, sort_keys=True)
-        return hashlib.sha256(essence.encode()).hexdigest()[:16]
+        return graph_json.fingerprint(self)
 
     def copy(self) -> Graph:
         """An independent copy."""
@@ -416,16 +384,6 @@ def Sequential(  # noqa: N802 - reads as in PyTorch and Keras
     return graph
 
 
-def _input_shape(shape: Iterable[int]) -> Shape:
-    try:
-        sizes = tuple(int(size) for size in shape)
-    except (TypeError, ValueError):
-        sizes = ()
-    if not 1 <= len(sizes) <= 3 or min(sizes) < 1:
-        raise ShapeError(f"input_shape must be (H, W, C), (T, D) or (D,) with sizes of at least 1, not {shape!r}.")
-    return sizes
-
-
 def _known_shapes(graph: Graph) -> dict[str, Shape]:
     """Shapes of whatever can be inferred, so that a loaded graph can be built upon."""
     try:
@@ -436,8 +394,3 @@ def _known_shapes(graph: Graph) -> dict[str, Shape]:
 
 def _name_of(node: Node | str) -> str:
     return node if isinstance(node, str) else node.name
-
-
-def _similar(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

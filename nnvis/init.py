@@ -30,7 +30,7 @@ class Initializer:
         INITIALIZERS[cls.name] = cls
 
     def sample(self, shape: tuple[int, ...], fan_in: int, fan_out: int, random: np.random.Generator) -> np.ndarray:
-        """Draw an array (float64) of this `shape`."""
+        """Draw an array (float64) of this `shape`; a large weight is asked for in pieces, one after the other."""
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:

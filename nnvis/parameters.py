@@ -13,6 +13,8 @@ from nnvis.init import stream
 from nnvis.memory import aligned_bytes
 
 _FLOATS_PER_LINE = 16
+#: Values drawn at a time: they come in float64, twice the size of what they are for.
+_PIECE = 1 << 20
 
 
 class Parameters:
@@ -70,5 +72,8 @@ class Parameters:
         """Draw new initial values; each parameter's depend on `seed` and its name alone."""
         for name, spec in self._specs.items():
             init = spec.init if spec.chosen or self._graph.init is None else self._graph.init
-            self.values[name][...] = init.sample(spec.shape, spec.fan_in, spec.fan_out, stream(seed, name))
+            flat, random = self.values[name].reshape(-1), stream(seed, name)
+            for start in range(0, flat.size, _PIECE):
+                piece = flat[start : start + _PIECE]
+                piece[...] = init.sample(piece.shape, spec.fan_in, spec.fan_out, random)
         self.version += 1

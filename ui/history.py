@@ -97,10 +97,15 @@ class Document(QObject):
 
 
 def _followed(names: tuple[str, ...], before: DocumentState, after: DocumentState) -> tuple[str, ...]:
-    """What of a selection is still there; a layer that is called otherwise stays selected."""
-    new = {node.born: name for name, node in after.nodes.items() if name not in before.nodes}
-    called = [
-        name if name == INPUT or name in after.nodes or name in after.blocks else new.get(before.nodes[name].born)
-        for name in names if name == INPUT or name in before.nodes or name in after.blocks
-    ]  # fmt: skip
-    return tuple(name for name in called if name is not None)
+    """What of a selection is still there; a layer or block that is called otherwise stays selected."""
+    layers = {node.born: name for name, node in after.nodes.items() if name not in before.nodes}
+    blocks = {block.members: name for name, block in after.blocks.items() if name not in before.blocks}
+
+    def called(name: str) -> str | None:
+        if name == INPUT or name in after.nodes or name in after.blocks:
+            return name
+        if name in before.blocks:
+            return blocks.get(before.blocks[name].members)
+        return layers.get(before.nodes[name].born) if name in before.nodes else None
+
+    return tuple(new for name in names if (new := called(name)) is not None)

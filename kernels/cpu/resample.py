@@ -71,38 +71,53 @@ def resample_kernel(x, y, row_starts, rows, row_weights, starts, columns, weight
     run_jobs(_resample_row, arguments, y.shape[0] * y.shape[1], max(x.size, y.size) < SMALL)
 
 
-def _matrix(size: int, outputs: int, bilinear: bool) -> np.ndarray:
+def _places(size: int, outputs: int, align_corners: bool, scale: float) -> np.ndarray:
+    """Centre of every output pixel of an axis, in input pixels from the centre of the first one."""
+    i = np.arange(outputs)
+    if align_corners:
+        return i * ((size - 1) / max(outputs - 1, 1))
+    return (i + 0.5) / scale - 0.5 if scale else (i + 0.5) * size / outputs - 0.5
+
+
+def _matrix(size: int, outputs: int, bilinear: bool, align_corners: bool, scale: float) -> np.ndarray:
     """Weight of every input pixel of an axis in every output pixel."""
     matrix, i = np.zeros((outputs, size)), np.arange(outputs)
     if not bilinear:
-        matrix[i, i * size // outputs] = 1.0
+        sources = (i / scale).astype(np.int64) if scale else i * size // outputs
+        matrix[i, np.minimum(sources, size - 1)] = 1.0
         return matrix
-    centre = np.maximum((i + 0.5) * size / outputs - 0.5, 0.0)
-    low = centre.astype(np.int64)
-    np.add.at(matrix, (i, low), 1.0 - (centre - low))
-    np.add.at(matrix, (i, np.minimum(low + 1, size - 1)), centre - low)
+    place = np.clip(_places(size, outputs, align_corners, scale), 0.0, size - 1.0)
+    low = place.astype(np.int64)
+    np.add.at(matrix, (i, low), 1.0 - (place - low))
+    np.add.at(matrix, (i, np.minimum(low + 1, size - 1)), place - low)
     return matrix
 
 
 @functools.lru_cache(maxsize=128)
-def _table(size: int, outputs: int, bilinear: bool, backward: bool) -> Table:
-    matrix = _matrix(size, outputs, bilinear)
+def _table(size: int, outputs: int, bilinear: bool, align_corners: bool, scale: float, backward: bool) -> Table:
+    matrix = _matrix(size, outputs, bilinear, align_corners, scale)
     matrix = matrix.T if backward else matrix
     targets, sources = np.nonzero(matrix)
     starts = np.searchsorted(targets, np.arange(len(matrix) + 1)).astype(np.int64)
     return starts, sources.astype(np.int64), matrix[targets, sources].astype(np.float32)
 
 
-def _resample(image: np.ndarray, output: np.ndarray, bilinear: bool, backward: bool) -> None:
+def _resample(
+    image: np.ndarray, output: np.ndarray, bilinear: bool, align_corners: bool, scale: tuple[float, float],
+    backward: bool,
+) -> None:  # fmt: skip
     if image.shape[::3] != output.shape[::3]:
         raise ValueError(f"an image of shape {image.shape} cannot be enlarged to {output.shape}")
-    sizes = zip(image.shape[1:3], output.shape[1:3], strict=True)
-    down, across = (_table(*size, bool(bilinear), backward) for size in sizes)
+    how = bool(bilinear), bool(align_corners)
+    axes = zip(image.shape[1:3], output.shape[1:3], scale, strict=True)
+    down, across = (_table(size, outputs, *how, float(factor), backward) for size, outputs, factor in axes)
     source, target = (output, image) if backward else (image, output)
     resample_kernel(source, target, *down, *across)
 
 
-def upsample2d_forward(x: np.ndarray, y: np.ndarray, bilinear: bool) -> None:
+def upsample2d_forward(
+    x: np.ndarray, y: np.ndarray, bilinear: bool, align_corners: bool = False, scale: tuple[float, float] = (0.0, 0.0)
+) -> None:
     """Enlarge images to the size of `y`.
 
     Parameters
@@ -112,11 +127,17 @@ def upsample2d_forward(x: np.ndarray, y: np.ndarray, bilinear: bool) -> None:
         Output.
     bilinear : bool
         Interpolate between the four nearest pixels; else take the nearest one.
+    align_corners : bool
+        Bilinear only: pixels are points, and those in the corners keep their places.
+    scale : (float, float)
+        Output pixels to one input pixel, down and across; 0 for the ratio of the sizes.
     """
-    _resample(x, y, bilinear, backward=False)
+    _resample(x, y, bilinear, align_corners, scale, backward=False)
 
 
-def upsample2d_backward(dy: np.ndarray, dx: np.ndarray, bilinear: bool) -> None:
+def upsample2d_backward(
+    dy: np.ndarray, dx: np.ndarray, bilinear: bool, align_corners: bool = False, scale: tuple[float, float] = (0.0, 0.0)
+) -> None:
     """Every output pixel hands its gradient back to the pixels that it was made of, by the same weights.
 
     Parameters
@@ -124,6 +145,7 @@ def upsample2d_backward(dy: np.ndarray, dx: np.ndarray, bilinear: bool) -> None:
     dy : ndarray (N, OH, OW, C)
     dx : ndarray (N, H, W, C)
         Output.
-    bilinear : bool
+    bilinear, align_corners : bool
+    scale : (float, float)
     """
-    _resample(dx, dy, bilinear, backward=True)
+    _resample(dx, dy, bilinear, align_corners, scale, backward=True)

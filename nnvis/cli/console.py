@@ -178,10 +178,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence[str] | None = None) -> None:
     """Print :func:`table` on standard output; whole and without colours or trailing spaces if that is no terminal."""
+    print("\n".join(table_lines(columns, rows, total)))
+
+
+def table_lines(columns: Sequence[str], rows: Iterable[Sequence[Any]], total: Sequence[str] | None = None) -> list[str]:
+    """The lines that :func:`print_table` prints: two of the heading, and one of each row if nothing is wrapped."""
     console = stdout_console()
-    if console.is_terminal:
-        console.print(table(columns, rows, total))
-        return
     with console.capture() as captured:
         console.print(table(columns, rows, total))
-    print("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    lines = captured.get().splitlines()
+    return lines if console.is_terminal else [line.rstrip() for line in lines]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 #: What a stream is for: streams of one seed with different purposes are independent.
-ORDER, AUGMENT, SPLIT, TOY, SHAPES = range(1, 6)
+ORDER, AUGMENT, SPLIT, TOY, SHAPES, LIMIT = range(1, 7)
 
 
 def stream(seed: int, purpose: int, position: int = 0) -> np.random.Philox:

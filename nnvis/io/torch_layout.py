@@ -49,6 +49,18 @@ def to_torch(graph: Graph, state: dict[str, np.ndarray]) -> dict[str, np.ndarray
     }
 
 
+def torch_shapes(graph: Graph) -> dict[str, Shape]:
+    """PyTorch's names of all parameters and buffers of `graph`, and their shapes there."""
+    weights, names = _weights(graph), _names(graph)
+    shapes = {}
+    for name, spec in (graph.parameter_specs() | graph.buffer_specs()).items():
+        # A single value in this shape: what is asked for is the way it is turned, not memory.
+        turned = np.broadcast_to(np.int8(0), spec.shape)
+        turned = weights[name](turned, True) if name in weights else turned
+        shapes[names.get(name, name)] = turned.shape
+    return shapes
+
+
 def _weights(graph: Graph) -> dict:
     shapes, made = graph.shapes(), {}
     for node in graph.order():

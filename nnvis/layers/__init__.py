@@ -1,4 +1,10 @@
-"""Layers, one family a file."""
+"""Layers, one family a file. A layer in a file of this folder is known without further ado, also as ``nnvis.<Layer>``.
+
+The imports below tell type checkers and readers what there is; whatever else the folder holds is found as well.
+"""
+
+import importlib
+import pkgutil
 
 from nnvis.layers.activation import (
     GELU,
@@ -44,3 +50,8 @@ __all__ = [
     "MultiHeadAttention", "Multiply", "PadChannels", "PositionEmbedding", "ReLU", "ReLU6", "Reshape", "SelectToken",
     "SiLU", "Sigmoid", "Softmax", "Split", "StochasticDepth", "Tanh", "ToTokens", "Upsample", "ZeroPad2d",
 ]  # fmt: skip
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")
+globals().update({_name: _kind for _name, _kind in LAYERS.items() if _name not in __all__})
+__all__ += [_name for _name in LAYERS if _name not in __all__]

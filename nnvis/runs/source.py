@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nnvis.data import Dataset, Split, available, load
+from nnvis.data import Dataset, Split, available, load, randomness
 from nnvis.errors import CheckpointError, ConfigError
 
 
@@ -27,7 +27,7 @@ class DataSource:
     validation : float
         Fraction of the training examples that becomes the validation split, if there is none yet.
     limit : int, optional
-        Use at most so many training (and validation, and test) examples, taken evenly over each split.
+        Use at most so many training (and validation, and test) examples, of each class its share.
     seed : int
         Of the choice of validation examples.
     """
@@ -70,8 +70,17 @@ class DataSource:
 
 
 def _thinned(split: Split, limit: int) -> Split:
-    """At most `limit` examples. Evenly, not the first ones: folders of images are sorted by class."""
-    return split if len(split) <= limit else split.subset(np.arange(limit) * len(split) // limit)
+    """At most `limit` examples, drawn at random, the same in every run; each class keeps its share.
+
+    Neither the first ones nor every tenth one would do: folders of images are sorted by class, and drawn data sets go
+    through their classes in turn.
+    """
+    if len(split) <= limit:
+        return split
+    order = randomness.permutation(randomness.stream(0, randomness.LIMIT), len(split))
+    if split.labels.dtype == np.int64:
+        order = order[np.argsort(split.labels[order], kind="stable")]
+    return split.subset(np.sort(order[np.arange(limit) * len(split) // limit]))
 
 
 def _plain(value: Any) -> Any:

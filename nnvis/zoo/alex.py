@@ -101,7 +101,9 @@ def alexnet(
     -----
     61,100,840 parameters, with torchvision's names; 60,965,224 in the form of 2012, with Caffe's (``conv1`` to
     ``fc8``) and the paper's initial weights (section 5). That form pads 224x224 images by two pixels, without which the
-    first convolution would not have the paper's 55x55 positions.
+    first convolution would not have the paper's 55x55 positions. Krizhevsky et al., "ImageNet Classification with Deep
+    Convolutional Neural Networks", 2012, section 3 and figure 2; "torchvision": Krizhevsky, "One weird trick for
+    parallelizing convolutional neural networks", 2014, section 4, without its normalisation.
     """
     if form not in ("torchvision", "2012"):
         raise ConfigError(f"alexnet has the forms 'torchvision' and '2012', not {form!r}.")

@@ -17,6 +17,12 @@ def logistic(num_classes: int = 10, input_shape: Shape = (28, 28, 1)) -> Graph:
     ----------
     num_classes : int
     input_shape : tuple of int
+        Of any size; images are flattened.
+
+    Notes
+    -----
+    The weights start at zero: the loss is convex. Bishop, "Pattern Recognition and Machine Learning",
+    2006, section 4.3.
     """
     g = Graph(input_shape, name="logistic")
     last = g.add(Flatten(), g.input, name="flatten") if len(g.input_shape) > 1 else g.input
@@ -38,12 +44,18 @@ def mlp(
     ----------
     num_classes : int
     input_shape : tuple of int
+        Of any size; images are flattened.
     hidden : tuple of int
         Width of each hidden layer.
     activation : str
         Kind of the activation layer: "ReLU", "Tanh", "Sigmoid", "GELU"...
     dropout : float
         Rate of dropout after each hidden layer; 0 for none.
+
+    Notes
+    -----
+    Rumelhart, Hinton and Williams, "Learning Representations by Back-Propagating Errors", 1986; with ReLU and He's
+    initial weights unless told otherwise. Goodfellow, Bengio and Courville, "Deep Learning", 2016, chapter 6.
     """
     g = Graph(input_shape, name="mlp")
     last = g.add(Flatten(), g.input, name="flatten") if len(g.input_shape) > 1 else g.input

@@ -5,12 +5,10 @@ With the batch normalisation of Ioffe and Szegedy, "Batch Normalization", 2015.
 
 from __future__ import annotations
 
+from nnvis import blocks
 from nnvis.graph import Graph, Node
 from nnvis.layers import (
     AdaptiveAvgPool2d,
-    BatchNorm2d,
-    Concat,
-    Conv2d,
     Dropout,
     Flatten,
     GlobalAvgPool2d,
@@ -18,7 +16,7 @@ from nnvis.layers import (
     MaxPool2d,
     ReLU,
 )
-from nnvis.layers.base import Layer, Shape
+from nnvis.layers.base import Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled
 from nnvis.zoo.registry import register
 
@@ -33,29 +31,18 @@ _MODULES = {
 #: Poolings behind modules, and auxiliary heads on top of them.
 _POOLS = {"inception3b": ("maxpool3", 3), "inception4e": ("maxpool4", 2)}
 _HEADS = {"inception4a": "aux1", "inception4d": "aux2"}
+#: Of the batch normalisations, as in torchvision.
+_EPS = 1e-3
 
 
-def _conv(channels: int, kernel: int = 1, stride: int = 1) -> dict[str, Layer]:
-    conv = Conv2d(channels, kernel, stride, padding=kernel // 2, bias=False)
-    return {"conv": conv, "bn": BatchNorm2d(eps=1e-3), "relu": ReLU()}
-
-
-def _inception(g: Graph, x: Node, prefix: str, widths: list[int]) -> Node:
-    """Four branches side by side: 1x1; 1x1 and 3x3, twice; pooling and 1x1."""
-    one, reduce3, three, reduce5, five, projection = widths
-    branches = [chain(g, x, _conv(one), f"{prefix}.branch1")]
-    for branch, reduce, channels in (("branch2", reduce3, three), ("branch3", reduce5, five)):
-        y = chain(g, x, _conv(reduce), f"{prefix}.{branch}.0")
-        branches.append(chain(g, y, _conv(channels, 3), f"{prefix}.{branch}.1"))
-    y = g.add(MaxPool2d(3, 1, padding=1, ceil_mode=True), x, name=f"{prefix}.branch4.0")
-    branches.append(chain(g, y, _conv(projection), f"{prefix}.branch4.1"))
-    return g.add(Concat(), branches, name=f"{prefix}.concat")
+def _conv(g: Graph, x: Node, name: str, channels: int, kernel: int = 1, stride: int = 1) -> Node:
+    return blocks.conv_bn_relu(g, x, channels, kernel, stride, _EPS, name=name)
 
 
 def _head(g: Graph, x: Node, prefix: str, num_classes: int, width: float, dropout: float) -> None:
     """An auxiliary classifier, which counts for 0.3 of the loss."""
     y = g.add(AdaptiveAvgPool2d(4), x, name=f"{prefix}.pool")
-    y = chain(g, y, _conv(scaled(128, width)), f"{prefix}.conv")
+    y = _conv(g, y, f"{prefix}.conv", scaled(128, width))
     y = chain(g, y, {"flatten": Flatten(), "fc1": Linear(scaled(1024, width)), "relu": ReLU()}, prefix)
     y = g.add(Dropout(dropout), y, name=f"{prefix}.dropout") if dropout else y
     g.add_aux_output(g.add(Linear(num_classes), y, name=f"{prefix}.fc2"), 0.3)
@@ -64,11 +51,11 @@ def _head(g: Graph, x: Node, prefix: str, num_classes: int, width: float, dropou
 def _stem(g: Graph, width: float) -> Node:
     w64, w192 = scaled(64, width), scaled(192, width)
     if is_small(g):
-        y = chain(g, g.input, _conv(w64, 3), "conv1")
+        y = _conv(g, g.input, "conv1", w64, 3)
     else:
-        y = chain(g, g.input, _conv(w64, 7, 2), "conv1")
+        y = _conv(g, g.input, "conv1", w64, 7, 2)
         y = g.add(MaxPool2d(3, 2, ceil_mode=True), y, name="maxpool1")
-    y = chain(g, chain(g, y, _conv(w64), "conv2"), _conv(w192, 3), "conv3")
+    y = _conv(g, _conv(g, y, "conv2", w64), "conv3", w192, 3)
     return g.add(MaxPool2d(3, 2, ceil_mode=True), y, name="maxpool2")
 
 
@@ -76,7 +63,7 @@ def _stem(g: Graph, width: float) -> Node:
 def googlenet(
     num_classes: int = 1000,
     input_shape: Shape = (224, 224, 3),
-    aux: bool = False,
+    aux: bool = True,
     dropout: float = 0.2,
     aux_dropout: float = 0.7,
     width_mult: float = 1.0,
@@ -88,9 +75,10 @@ def googlenet(
     num_classes : int
     input_shape : (H, W, C)
         Below 64 pixels, as for 32x32 images, the first convolution is 3x3 with stride 1 and the first pooling is left
-        out: stride 8 in all instead of 32.
+        out: stride 8 in all instead of 32. Auxiliary classifiers then see 8x8 pixels (14x14 for ImageNet).
     aux : bool
-        Two auxiliary classifiers half-way, which training alone has (section 5).
+        Two auxiliary classifiers half-way, which training alone has (section 5). Their losses count for 0.3 each, so
+        the training loss is larger than that of the classifier.
     dropout, aux_dropout : float
         Rates in front of the classifier and within the auxiliary ones; 0 for none.
     width_mult : float
@@ -98,17 +86,19 @@ def googlenet(
 
     Notes
     -----
-    6,624,904 parameters, 13,004,888 with auxiliary classifiers. Nodes are named as in torchvision's ``googlenet``. As
-    there, and unlike the paper, convolutions have batch normalisation, the branch of 5x5 windows has 3x3 ones, local
-    response normalisation is left out, auxiliary classifiers average to 4x4 pixels whatever the size, and dropout is
-    0.2 instead of 0.4.
+    13,004,888 parameters; 6,624,904 without auxiliary classifiers, which inference leaves out. Szegedy et al., "Going
+    Deeper with Convolutions", 2015, figure 3 and table 1. Nodes are named as in torchvision's ``googlenet``. As there,
+    and unlike the paper, convolutions have batch normalisation, the branch of 5x5 windows has 3x3 ones, local response
+    normalisation is left out, auxiliary classifiers average to 4x4 pixels whatever the size, and dropout is 0.2 instead
+    of 0.4.
     """
     g = Graph(input_shape, name="googlenet")
     y = _stem(g, width_mult)
     for name, widths in _MODULES.items():
-        y = _inception(g, y, name, [scaled(channels, width_mult) for channels in widths])
+        y = blocks.inception(g, y, [scaled(channels, width_mult) for channels in widths], _EPS, name=name)
         if aux and name in _HEADS:
-            _head(g, y, _HEADS[name], num_classes, width_mult, aux_dropout)
+            with g.block(_HEADS[name]) as head:
+                _head(g, y, head, num_classes, width_mult, aux_dropout)
         if name in _POOLS:
             pool, kernel = _POOLS[name]
             y = g.add(MaxPool2d(kernel, 2, ceil_mode=True), y, name=pool)

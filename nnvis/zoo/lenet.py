@@ -18,13 +18,15 @@ def lenet5(num_classes: int = 10, input_shape: Shape = (28, 28, 1), form: str = 
     ----------
     num_classes : int
     input_shape : (H, W, C)
-        28 pixels high or less: two pixels of zero padding, which stand for the paper's 32x32 frame.
+        28 pixels high or less: two pixels of zero padding, which stand for the paper's 32x32 frame. Else none: 32x32
+        images fill that frame, and strides stay as they are.
     form : str
         "modern": ReLU and max pooling. "1998": tanh and average pooling, Xavier initialisation.
 
     Notes
     -----
-    61,706 parameters at 28x28x1. The 1998 form differs from the paper: every map of C3 sees all maps of S2 (the paper
+    61,706 parameters at 28x28x1. LeCun et al., "Gradient-Based Learning Applied to Document Recognition", 1998, figure
+    2. The 1998 form differs from the paper: every map of C3 sees all maps of S2 (the paper
     leaves connections out, table I), pooling has no trainable coefficient, and the output layer is linear with
     softmax cross-entropy where the paper has Euclidean radial basis functions.
     """

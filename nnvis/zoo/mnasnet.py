@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nnvis.blocks.gates import squeeze_excite
 from nnvis.graph import Graph, Node
 from nnvis.layers import Add, BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU
 from nnvis.layers.base import Layer, Shape
-from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, sequential, squeeze_excite
+from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, sequential
 from nnvis.zoo.registry import register
 
 #: TensorFlow's decay of 0.9997 of the running statistics.
@@ -48,6 +49,9 @@ def _conv(channels: int, kernel: int = 1, stride: int = 1, groups: int = 1) -> C
     return Conv2d(channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
 
 
+# Its blocks are inverted residuals, but with ReLU, another momentum and names, and with gates in the middle: here they
+# are written out, and only recorded under that kind.
+
 # --- B1, named as in torchvision --------------------------------------------------------------------------
 
 
@@ -67,7 +71,8 @@ def _b1(g: Graph, num_classes: int, alpha: float, dropout: float) -> Graph:
     for number, stage in enumerate(_B1):
         for block in range(stage.blocks):
             stride = stage.stride if not block and not (small and number == 0) else 1
-            y = _b1_block(g, y, f"layers.{8 + number}.{block}", stage, scaled(stage.channels, alpha), stride)
+            with g.block(f"layers.{8 + number}.{block}", "inverted_residual") as name:
+                y = _b1_block(g, y, name, stage, scaled(stage.channels, alpha), stride)
     y = sequential(g, y, [_conv(1280), _norm(), ReLU()], "layers", 14)
     y = g.add(GlobalAvgPool2d(), y, name="global_pool")
     y = g.add(Dropout(dropout), y, name="classifier.0") if dropout else y
@@ -90,7 +95,9 @@ _NOTES = """MnasNet-B1 of width {title}: inverted residuals whose kernels and si
 
     Notes
     -----
-    {parameters} parameters. Nodes are named as in torchvision's ``{name}``; channels are rounded to multiples of 8.
+    {parameters} parameters. Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", 2019, table 1;
+    stages are those of the authors' code. Nodes are named as in torchvision's ``{name}``; channels are rounded to
+    multiples of 8.
     """
 
 
@@ -121,7 +128,7 @@ def _a1_block(g: Graph, x: Node, prefix: str, stage: _Stage, channels: int, stri
     depthwise = {"conv_dw": _conv(hidden, stage.kernel, stride, hidden), "bn2": _norm(), "act2": ReLU()}
     y = chain(g, x, {**expand, **depthwise}, prefix)
     if stage.se:
-        y = squeeze_excite(g, y, f"{prefix}.se", max(1, inputs // 4), ("conv_reduce", "conv_expand"))
+        y = squeeze_excite(g, y, max(1, inputs // 4), ("conv_reduce", "conv_expand"), name=f"{prefix}.se")
     y = chain(g, y, {"conv_pwl": _conv(channels), "bn3": _norm()}, prefix)
     return g.add(Add(), [y, x], name=f"{prefix}.add") if stride == 1 and inputs == channels else y
 
@@ -151,7 +158,8 @@ def mnasnet_a1(
 
     Notes
     -----
-    3,887,038 parameters. A gate squeezes to a quarter of the block's input channels. Nodes are named as in timm's
+    3,887,038 parameters. Tan et al., "MnasNet: Platform-Aware Neural Architecture Search for Mobile", 2019, figure 7
+    and table 1 (3.9 M). A gate squeezes to a quarter of the block's input channels. Nodes are named as in timm's
     ``semnasnet_100``.
     """
     g = Graph(input_shape, name="mnasnet_a1")
@@ -160,7 +168,8 @@ def mnasnet_a1(
     for number, stage in enumerate(_A1, 1):
         for block in range(stage.blocks):
             stride = stage.stride if not block and not (small and number == 1) else 1
-            y = _a1_block(g, y, f"blocks.{number}.{block}", stage, scaled(stage.channels, width_mult), stride)
+            with g.block(f"blocks.{number}.{block}", "inverted_residual") as name:
+                y = _a1_block(g, y, name, stage, scaled(stage.channels, width_mult), stride)
     y = chain(g, y, {"conv_head": _conv(1280), "bn2": _norm(), "act2": ReLU(), "global_pool": GlobalAvgPool2d()})
     y = g.add(Dropout(dropout), y, name="dropout") if dropout else y
     g.output = g.add(Linear(num_classes), y, name="classifier")

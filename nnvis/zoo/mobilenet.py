@@ -6,25 +6,17 @@ V2: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", 20
 
 from __future__ import annotations
 
+from nnvis import blocks
+from nnvis.blocks.chains import conv
 from nnvis.errors import ConfigError
-from nnvis.graph import Graph, Node
-from nnvis.layers import Add, BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, ReLU6
+from nnvis.graph import Graph
+from nnvis.layers import BatchNorm2d, Conv2d, Dropout, GlobalAvgPool2d, Linear, ReLU, ReLU6
 from nnvis.layers.base import Layer, Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, sequential
 from nnvis.zoo.registry import register
 
 #: Output channels, number of blocks and first stride of each stage.
 STAGES_V1 = ((64, 1, 1), (128, 2, 2), (256, 2, 2), (512, 6, 2), (1024, 2, 2))
-
-
-def separable(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
-    """A block of V1: a depthwise 3x3 convolution and a 1x1 convolution."""
-    inputs = g.shape_of(x)[2]
-    layers = {
-        "conv_dw": Conv2d(inputs, 3, stride, padding=1, groups=inputs, bias=False), "bn1": BatchNorm2d(),
-        "act1": ReLU(), "conv_pw": Conv2d(channels, 1, bias=False), "bn2": BatchNorm2d(), "act2": ReLU(),
-    }  # fmt: skip
-    return chain(g, x, layers, prefix)
 
 
 def _resolution(input_shape: Shape, factor: float) -> Shape:
@@ -41,6 +33,7 @@ def mobilenet_v1(
     width_mult: float = 1.0,
     resolution_mult: float = 1.0,
     dropout: float = 0.001,
+    relu6: bool = False,
 ) -> Graph:
     """MobileNet V1: a depthwise 3x3 convolution and a 1x1 convolution take the place of a full one.
 
@@ -56,21 +49,25 @@ def mobilenet_v1(
         The paper's rho: height and width of the input, such as 0.857 for 192 pixels.
     dropout : float
         Rate in front of the classifier; 0 for none.
+    relu6 : bool
+        Cut activations off at 6, as the authors' code does; published weights expect it. The paper has ReLU.
 
     Notes
     -----
-    4,231,976 parameters and 569 M multiply-adds (table 4 of the paper: 4.2 M and 569 M). Nodes are named as in timm's
+    4,231,976 parameters and 569 M multiply-adds. Howard et al., "MobileNets: Efficient CNNs for Mobile Vision
+    Applications", 2017, table 1 (table 4: 4.2 M and 569 M). Nodes are named as in timm's
     ``mobilenetv1_100``. Table 1 gives the last depthwise convolution a stride of 2 at 7x7 pixels; it is 1 here, as in
     the authors' code, since the size stays.
     """
     g = Graph(_resolution(input_shape, resolution_mult), name="mobilenet_v1")
     small = is_small(g)
     stem = Conv2d(scaled(32, width_mult), 3, 1 if small else 2, padding=1, bias=False)
-    y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU()})
-    for stage, (channels, blocks, stride) in enumerate(STAGES_V1):
-        for block in range(blocks):
+    y = chain(g, g.input, {"conv_stem": stem, "bn1": BatchNorm2d(), "act1": ReLU6() if relu6 else ReLU()})
+    for stage, (channels, count, stride) in enumerate(STAGES_V1):
+        for block in range(count):
             step = stride if not block and not (small and stage == 1) else 1
-            y = separable(g, y, f"blocks.{stage}.{block}", scaled(channels, width_mult), step)
+            width, name = scaled(channels, width_mult), f"blocks.{stage}.{block}"
+            y = blocks.depthwise_separable(g, y, width, step, relu6, name=name)
     y = g.add(GlobalAvgPool2d(), y, name="global_pool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="dropout")
@@ -79,25 +76,14 @@ def mobilenet_v1(
 
 
 #: Expansion t, output channels c, number of blocks n and first stride s, as in table 2.
-_STAGES_V2 = (
+STAGES_V2 = (
     (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
 )  # fmt: skip
 
 
-def _conv_bn_relu6(channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[Layer]:
-    conv = Conv2d(channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False)
-    return [conv, BatchNorm2d(), ReLU6()]
-
-
-def _inverted_residual(g: Graph, x: Node, prefix: str, expansion: int, channels: int, stride: int) -> Node:
-    """Expand by a 1x1 convolution, convolve depthwise, project by a linear 1x1 convolution."""
-    inputs = g.shape_of(x)[2]
-    hidden, y, position = inputs * expansion, x, 0
-    if expansion > 1:
-        y, position = sequential(g, y, _conv_bn_relu6(hidden, 1), f"{prefix}.conv.0"), 1
-    y = sequential(g, y, _conv_bn_relu6(hidden, 3, stride, groups=hidden), f"{prefix}.conv.{position}")
-    y = sequential(g, y, [Conv2d(channels, 1, bias=False), BatchNorm2d()], f"{prefix}.conv", position + 1)
-    return g.add(Add(), [y, x], name=f"{prefix}.add") if stride == 1 and inputs == channels else y
+def conv_bn_relu6(channels: int, kernel: int, stride: int = 1, groups: int = 1) -> list[Layer]:
+    """A convolution with batch normalisation and ReLU6."""
+    return [conv(channels, kernel, stride, groups), BatchNorm2d(), ReLU6()]
 
 
 @register(**SMALL_IMAGES)
@@ -122,17 +108,19 @@ def mobilenet_v2(
 
     Notes
     -----
-    3,504,872 parameters and 301 M multiply-adds. Nodes are named as in torchvision's ``mobilenet_v2``; section 6.1.
+    3,504,872 parameters and 301 M multiply-adds. Sandler et al., "MobileNetV2: Inverted Residuals and Linear
+    Bottlenecks", 2018, table 2 (table 4: 3.4 M and 300 M). Nodes are named as in torchvision's ``mobilenet_v2``.
     """
     g = Graph(input_shape, name="mobilenet_v2")
     small, number = is_small(g), 1
-    y = sequential(g, g.input, _conv_bn_relu6(scaled(32, width_mult), 3, 1 if small else 2), "features.0")
-    for stage, (expansion, channels, blocks, stride) in enumerate(_STAGES_V2):
-        for block in range(blocks):
+    y = sequential(g, g.input, conv_bn_relu6(scaled(32, width_mult), 3, 1 if small else 2), "features.0")
+    for stage, (expansion, channels, count, stride) in enumerate(STAGES_V2):
+        for block in range(count):
             step = stride if not block and not (small and stage == 1) else 1
-            y = _inverted_residual(g, y, f"features.{number}", expansion, scaled(channels, width_mult), step)
+            width, name = scaled(channels, width_mult), f"features.{number}"
+            y = blocks.inverted_residual(g, y, width, step, expansion, name=name)
             number += 1
-    y = sequential(g, y, _conv_bn_relu6(scaled(1280, max(1.0, width_mult)), 1), f"features.{number}")
+    y = sequential(g, y, conv_bn_relu6(scaled(1280, max(1.0, width_mult)), 1), f"features.{number}")
     y = g.add(GlobalAvgPool2d(), y, name="avgpool")
     if dropout:
         y = g.add(Dropout(dropout), y, name="classifier.0")

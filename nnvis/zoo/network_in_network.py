@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from nnvis import blocks
 from nnvis.graph import Graph, Node
-from nnvis.layers import AvgPool2d, Conv2d, Dropout, GlobalAvgPool2d, MaxPool2d, ReLU
-from nnvis.layers.base import Layer, Shape
-from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled
+from nnvis.layers import AvgPool2d, Conv2d, Dropout, GlobalAvgPool2d, MaxPool2d
+from nnvis.layers.base import Shape
+from nnvis.zoo.blocks import SMALL_IMAGES, is_small, scaled
 from nnvis.zoo.registry import register
 
 
-def _mlpconv(first: Conv2d, number: int, widths: tuple[int, int]) -> dict[str, Layer]:
-    """A convolution and a small perceptron that slides with it: two 1x1 convolutions, Caffe's ``cccp`` layers."""
-    layers: dict[str, Layer] = {f"conv{number}": first, f"relu{number}": ReLU()}
-    for position, width in enumerate(widths, 2 * number - 1):
-        layers |= {f"cccp{position}": Conv2d(width, 1), f"relu_cccp{position}": ReLU()}
-    return layers
+def _mlpconv(g: Graph, x: Node, first: Conv2d, number: int, widths: tuple[int, int]) -> Node:
+    """With Caffe's names: the second block has ``conv2``, ``cccp3`` and ``cccp4``."""
+    low, high = 2 * number - 1, 2 * number
+    names = (f"conv{number}", f"relu{number}", f"cccp{low}", f"relu_cccp{low}", f"cccp{high}", f"relu_cccp{high}")
+    return blocks.mlpconv(g, x, first, widths, names, name=f"mlpconv{number}")
 
 
 def _dropped(g: Graph, x: Node, name: str, dropout: float) -> Node:
@@ -23,22 +23,22 @@ def _dropped(g: Graph, x: Node, name: str, dropout: float) -> Node:
 
 def _small(g: Graph, num_classes: int, dropout: float, width: float) -> Node:
     w192, w160, w96 = (scaled(channels, width) for channels in (192, 160, 96))
-    y = chain(g, g.input, _mlpconv(Conv2d(w192, 5, padding=2), 1, (w160, w96)))
+    y = _mlpconv(g, g.input, Conv2d(w192, 5, padding=2), 1, (w160, w96))
     y = _dropped(g, g.add(MaxPool2d(3, 2, ceil_mode=True), y, name="pool1"), "drop1", dropout)
-    y = chain(g, y, _mlpconv(Conv2d(w192, 5, padding=2), 2, (w192, w192)))
+    y = _mlpconv(g, y, Conv2d(w192, 5, padding=2), 2, (w192, w192))
     y = _dropped(g, g.add(AvgPool2d(3, 2, ceil_mode=True), y, name="pool2"), "drop2", dropout)
-    return chain(g, y, _mlpconv(Conv2d(w192, 3, padding=1), 3, (w192, num_classes)))
+    return _mlpconv(g, y, Conv2d(w192, 3, padding=1), 3, (w192, num_classes))
 
 
 def _large(g: Graph, num_classes: int, dropout: float, width: float) -> Node:
     w96, w256, w384, w1024 = (scaled(channels, width) for channels in (96, 256, 384, 1024))
-    y = chain(g, g.input, _mlpconv(Conv2d(w96, 11, 4), 1, (w96, w96)))
+    y = _mlpconv(g, g.input, Conv2d(w96, 11, 4), 1, (w96, w96))
     y = g.add(MaxPool2d(3, 2, ceil_mode=True), y, name="pool1")
-    y = chain(g, y, _mlpconv(Conv2d(w256, 5, padding=2), 2, (w256, w256)))
+    y = _mlpconv(g, y, Conv2d(w256, 5, padding=2), 2, (w256, w256))
     y = g.add(MaxPool2d(3, 2, ceil_mode=True), y, name="pool2")
-    y = chain(g, y, _mlpconv(Conv2d(w384, 3, padding=1), 3, (w384, w384)))
+    y = _mlpconv(g, y, Conv2d(w384, 3, padding=1), 3, (w384, w384))
     y = _dropped(g, g.add(MaxPool2d(3, 2, ceil_mode=True), y, name="pool3"), "drop3", dropout)
-    return chain(g, y, _mlpconv(Conv2d(w1024, 3, padding=1), 4, (w1024, num_classes)))
+    return _mlpconv(g, y, Conv2d(w1024, 3, padding=1), 4, (w1024, num_classes))
 
 
 @register(**SMALL_IMAGES | {"lr": 0.01})
@@ -60,8 +60,9 @@ def nin(
 
     Notes
     -----
-    966,986 parameters for ten classes of 32x32 images, 7,595,176 for ImageNet. The paper gives the principle (figure
-    2); sizes are those of the authors' Caffe models, and so are names.
+    966,986 parameters for ten classes of 32x32 images, 7,595,176 for ImageNet. Lin, Chen and Yan, "Network In Network",
+    2013, sections 3 and 4. The paper gives the principle (figure 2); sizes are those of the authors' Caffe models, and
+    so are names.
     """
     g = Graph(input_shape, name="nin")
     y = (_small if is_small(g) else _large)(g, num_classes, dropout, width_mult)

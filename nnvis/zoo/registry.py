@@ -10,6 +10,7 @@ from typing import Any
 
 from nnvis.errors import ConfigError, UnknownNameError
 from nnvis.graph import Graph
+from nnvis.zoo.families import rank
 
 ENTRIES: dict[str, Entry] = {}
 _ALIASES: dict[str, str] = {}
@@ -41,6 +42,11 @@ class Entry:
         return {p.name: p.default for p in inspect.signature(self.build).parameters.values()}
 
     @property
+    def family(self) -> str:
+        """The file of this folder that it is in: a key of FAMILIES, or a name that is not in there."""
+        return self.build.__module__.rpartition(".")[2]
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Default input shape."""
         return self.options["input_shape"]
@@ -60,8 +66,8 @@ def register(*aliases: str, **defaults: Any) -> Callable[[Callable[..., Graph]],
 
 
 def names() -> list[str]:
-    """Names of all networks."""
-    return list(ENTRIES)
+    """Names of all networks, family by family."""
+    return sorted(ENTRIES, key=lambda name: rank(ENTRIES[name].family))
 
 
 def entry(name: str) -> Entry:

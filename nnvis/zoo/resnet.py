@@ -10,23 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from nnvis import blocks
+from nnvis.blocks.chains import conv
 from nnvis.errors import ConfigError
 from nnvis.graph import Graph, Node
-from nnvis.layers import (
-    Add,
-    Attention,
-    BatchNorm2d,
-    Conv2d,
-    DeformConv2d,
-    GlobalAvgPool2d,
-    Linear,
-    MaxPool2d,
-    ReLU,
-    Sigmoid,
-    Split,
-)
-from nnvis.layers.base import Layer, Shape
-from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled, squeeze_excite
+from nnvis.layers import BatchNorm2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from nnvis.layers.base import Shape
+from nnvis.zoo.blocks import SMALL_IMAGES, chain, is_small, scaled
 from nnvis.zoo.registry import register
 
 
@@ -49,84 +39,32 @@ class _Form:
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
-def _conv(channels: int, kernel: int, stride: int = 1) -> Conv2d:
-    return Conv2d(channels, kernel, stride, padding=kernel // 2, bias=False)
-
-
-def _branch(channels: int, stride: int, bottleneck: bool) -> dict[str, Layer]:
-    """Two 3x3 convolutions, or 1x1 to fewer channels, 3x3, and 1x1 to four times as many."""
-    if not bottleneck:
-        first = {"conv1": _conv(channels, 3, stride), "bn1": BatchNorm2d(), "relu1": ReLU()}
-        return {**first, "conv2": _conv(channels, 3), "bn2": BatchNorm2d()}
-    first = {"conv1": _conv(channels, 1), "bn1": BatchNorm2d(), "relu1": ReLU()}
-    second = {"conv2": _conv(channels, 3, stride), "bn2": BatchNorm2d(), "relu2": ReLU()}
-    return {**first, **second, "conv3": _conv(4 * channels, 1), "bn3": BatchNorm2d()}
-
-
-def _deformable_branch(g: Graph, x: Node, prefix: str, channels: int, stride: int, version: int) -> Node:
-    """The bottleneck with a 3x3 window bent by offsets that another convolution makes; in version 2 weighed, too."""
-    layers = list(_branch(channels, stride, bottleneck=True).items())
-    x = chain(g, x, dict(layers[:3]), prefix)
-    bends = Conv2d(18 if version == 1 else 27, 3, stride, padding=1, weight_init="zeros")
-    found = g.add(bends, x, name=f"{prefix}.conv2.conv_offset")
-    inputs = [x, found]
-    if version == 2:
-        offsets = g.add(Split((18, 9), 0), found, name=f"{prefix}.conv2.offset")
-        factors = {"factor": Split((18, 9), 1), "mask": Sigmoid()}
-        inputs = [x, offsets, chain(g, found, factors, f"{prefix}.conv2")]
-    y = g.add(DeformConv2d(channels, 3, stride, padding=1, bias=False), inputs, name=f"{prefix}.conv2")
-    return chain(g, y, dict(layers[4:]), prefix)
-
-
-def _non_local(g: Graph, x: Node, prefix: str) -> Node:
-    """Every pixel takes a mean of all others, weighted by likeness, on half the channels; it starts as the identity."""
-    channels = g.shape_of(x)[2]
-    half = max(1, channels // 2)
-    pooled = g.add(MaxPool2d(2), x, name=f"{prefix}.pool")
-    parts = [
-        g.add(Conv2d(half, 1), source, name=f"{prefix}.{name}")
-        for name, source in (("theta", x), ("phi", pooled), ("g", pooled))
-    ]
-    y = g.add(Attention(), parts, name=f"{prefix}.attention")
-    y = g.add(Conv2d(channels, 1, weight_init="zeros"), y, name=f"{prefix}.out")
-    return g.add(Add(), [x, y], name=f"{prefix}.add")
-
-
-def _shortcut(g: Graph, x: Node, prefix: str, outputs: int, stride: int) -> Node:
-    if stride == 1 and g.shape_of(x)[2] == outputs:
-        return x
-    return chain(g, x, {"downsample.0": _conv(outputs, 1, stride), "downsample.1": BatchNorm2d()}, prefix)
-
-
-def _block(g: Graph, x: Node, prefix: str, channels: int, stride: int, form: _Form) -> Node:
+def _block(g: Graph, x: Node, name: str, channels: int, stride: int, form: _Form) -> Node:
     if form.deformable:
-        y = _deformable_branch(g, x, prefix, channels, stride, form.deformable)
-    else:
-        y = chain(g, x, _branch(channels, stride, form.bottleneck), prefix)
-    outputs = g.shape_of(y)[2]
+        return blocks.deformable_residual(g, x, channels, stride, form.deformable, name=name)
     if form.se:
-        y = squeeze_excite(g, y, f"{prefix}.se", scaled(outputs / 16))
-    if form.skip:
-        y = g.add(Add(), [y, _shortcut(g, x, prefix, outputs, stride)], name=f"{prefix}.add")
-    return g.add(ReLU(), y, name=f"{prefix}.relu")
+        squeezed = scaled(channels * (4 if form.bottleneck else 1) / 16)
+        return blocks.se_residual(g, x, channels, stride, squeezed, form.bottleneck, skip=form.skip, name=name)
+    build = blocks.bottleneck_residual if form.bottleneck else blocks.basic_residual
+    return build(g, x, channels, stride, skip=form.skip, name=name)
 
 
 def _stem(g: Graph, width_mult: float) -> Node:
     small, channels = is_small(g), scaled(64, width_mult)
-    conv = _conv(channels, 3) if small else _conv(channels, 7, 2)
-    y = chain(g, g.input, {"conv1": conv, "bn1": BatchNorm2d(), "relu": ReLU()})
+    first = conv(channels, 3) if small else conv(channels, 7, 2)
+    y = chain(g, g.input, {"conv1": first, "bn1": BatchNorm2d(), "relu": ReLU()})
     return y if small else g.add(MaxPool2d(3, 2, padding=1), y, name="maxpool")
 
 
 def _resnet(g: Graph, num_classes: int, width_mult: float, form: _Form) -> Graph:
     y = _stem(g, width_mult)
-    for stage, blocks in enumerate(form.blocks):
-        for block in range(blocks):
+    for stage, count in enumerate(form.blocks):
+        for block in range(count):
             stride = 2 if stage and not block else 1
             name, channels = f"layer{stage + 1}.{block}", scaled(64 * 2**stage, width_mult)
             y = _block(g, y, name, channels, stride, form.of_stage(stage))
             if form.non_local and stage in (1, 2) and block % 2:
-                y = _non_local(g, y, f"{name}.nl")
+                y = blocks.non_local(g, y, name=f"{name}.nl")
     g.output = chain(g, y, {"avgpool": GlobalAvgPool2d(), "fc": Linear(num_classes)})
     return g
 
@@ -146,15 +84,15 @@ _NOTES = """ResNet-{depth}: {count} {kind} residual blocks on 64, 128, 256 and 5
 
     Notes
     -----
-    {parameters} parameters. Nodes are named as in torchvision's ``resnet{depth}``, shortcuts that change the size are
-    1x1 convolutions (option B){deviation}.
+    {parameters} parameters. He et al., "Deep Residual Learning for Image Recognition", 2015, table 1. Nodes are named
+    as in torchvision's ``resnet{depth}``, shortcuts that change the size are 1x1 convolutions (option B){deviation}.
     """
-_DEVIATION = ", and the stride of a bottleneck is in\n    its 3x3 convolution; the paper has it in the first 1x1"
+_DEVIATION = ", and the stride of\n    a bottleneck is in its 3x3 convolution; the paper has it in the first 1x1"
 _PARAMETERS = {18: "11,689,512", 34: "21,797,672", 50: "25,557,032", 101: "44,549,160", 152: "60,192,808"}
 
 
 def _define(depth: int) -> Callable[..., Graph]:
-    blocks, bottleneck = _BLOCKS[depth], depth >= 50
+    counts, bottleneck = _BLOCKS[depth], depth >= 50
 
     def build(
         num_classes: int = 1000,
@@ -163,12 +101,12 @@ def _define(depth: int) -> Callable[..., Graph]:
         skip: bool = True,
     ) -> Graph:
         g = Graph(input_shape, name=f"resnet{depth}" if skip else f"plain{depth}")
-        return _resnet(g, num_classes, width_mult, _Form(blocks, bottleneck, skip))
+        return _resnet(g, num_classes, width_mult, _Form(counts, bottleneck, skip))
 
     build.__name__ = build.__qualname__ = f"resnet{depth}"
     build.__doc__ = _NOTES.format(
         depth=depth,
-        count=sum(blocks),
+        count=sum(counts),
         kind="bottleneck" if bottleneck else "basic",
         parameters=_PARAMETERS[depth],
         deviation=_DEVIATION if bottleneck else "",
@@ -194,8 +132,9 @@ def se_resnet50(num_classes: int = 1000, input_shape: Shape = (224, 224, 3), wid
 
     Notes
     -----
-    28,088,024 parameters; gates squeeze to a sixteenth of the channels. Nodes are named as in timm's ``seresnet50``. As
-    in ``resnet50``, the stride of a bottleneck is in its 3x3 convolution.
+    28,088,024 parameters; gates squeeze to a sixteenth of the channels. Hu et al., "Squeeze-and-Excitation Networks",
+    2018, section 3 and table 1; unlike the paper, the layers of gates are 1x1 convolutions with biases. Nodes are named
+    as in timm's ``seresnet50``. As in ``resnet50``, the stride of a bottleneck is in its 3x3 convolution.
     """
     g = Graph(input_shape, name="se_resnet50")
     return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, se=True))
@@ -215,10 +154,11 @@ def nonlocal_resnet50(num_classes: int = 1000, input_shape: Shape = (224, 224, 3
 
     Notes
     -----
-    32,907,304 parameters. Behind every other block of the second and third stage, as the 5-block form of the paper's
-    table 2c, here for single images. Embedded Gaussian form on half the channels, keys and values from 2x2 pooled
-    pixels. Unlike the paper's equation, products are divided by the root of the channels, as in the authors' code; and
-    not batch normalisation, but the last 1x1 convolution itself starts at zero (section 3.3).
+    32,907,304 parameters. Wang et al., "Non-local Neural Networks", 2018, section 3. Behind every other block of the
+    second and third stage, as the 5-block form of the paper's table 2c, here for single images. Embedded Gaussian form
+    on half the channels, keys and values from 2x2 pooled pixels. Unlike the paper's equation, products are divided by
+    the root of the channels, as in the authors' code; and not batch normalisation, but the last 1x1 convolution itself
+    starts at zero (section 3.3).
     """
     g = Graph(input_shape, name="nonlocal_resnet50")
     return _resnet(g, num_classes, width_mult, _Form(_BLOCKS[50], bottleneck=True, non_local=True))
@@ -242,7 +182,8 @@ def deform_resnet50(
 
     Notes
     -----
-    25,805,918 parameters in version 1, 26,428,295 in version 2. The convolution that makes offsets is called
+    25,805,918 parameters in version 1, 26,428,295 in version 2. Dai et al., "Deformable Convolutional Networks", 2017,
+    section 2.1; Zhu et al., "Deformable ConvNets v2", 2019, section 4. The convolution that makes offsets is called
     ``conv2.conv_offset``, as in MMDetection, and starts at zero: windows are regular at first. The papers use the
     network for detection and segmentation, with a dilated last stage; here it classifies, with the strides of
     ``resnet50``.

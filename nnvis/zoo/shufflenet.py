@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from nnvis.graph import Graph, Node
-from nnvis.layers import BatchNorm2d, ChannelShuffle, Concat, Conv2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU, Split
-from nnvis.layers.base import Layer, Shape
+from nnvis import blocks
+from nnvis.blocks.chains import conv
+from nnvis.graph import Graph
+from nnvis.layers import BatchNorm2d, GlobalAvgPool2d, Linear, MaxPool2d, ReLU
+from nnvis.layers.base import Shape
 from nnvis.zoo.blocks import SMALL_IMAGES, is_small, scaled, sequential
 from nnvis.zoo.registry import register
 
@@ -21,37 +23,16 @@ _WIDTHS = {
 _REPEATS = (4, 8, 4)
 
 
-def _conv(channels: int) -> list[Layer]:
-    return [Conv2d(channels, 1, bias=False), BatchNorm2d(), ReLU()]
-
-
-def _depthwise(channels: int, stride: int) -> list[Layer]:
-    return [Conv2d(channels, 3, stride, padding=1, groups=channels, bias=False), BatchNorm2d()]
-
-
-def _unit(g: Graph, x: Node, prefix: str, channels: int, stride: int) -> Node:
-    """One half of the channels passes by, or is halved in size; the other goes through three convolutions."""
-    half = channels // 2
-    if stride == 1:
-        left, right = (g.add(Split(2, part), x, name=f"{prefix}.split{part + 1}") for part in (0, 1))
-    else:
-        left = sequential(g, x, [*_depthwise(g.shape_of(x)[2], stride), *_conv(half)], f"{prefix}.branch1")
-        right = x
-    right = sequential(g, right, [*_conv(half), *_depthwise(half, stride), *_conv(half)], f"{prefix}.branch2")
-    joined = g.add(Concat(), [left, right], name=f"{prefix}.concat")
-    return g.add(ChannelShuffle(2), joined, name=f"{prefix}.shuffle")
-
-
 def _shufflenet(g: Graph, num_classes: int, stages: tuple[int, int, int], last: int, width_mult: float) -> Graph:
     small, first = is_small(g), scaled(24, width_mult)
-    stem = Conv2d(first, 3, 1 if small else 2, padding=1, bias=False)
+    stem = conv(first, 3, 1 if small else 2)
     y = sequential(g, g.input, [stem, BatchNorm2d(), ReLU()], "conv1")
     y = y if small else g.add(MaxPool2d(3, 2, padding=1), y, name="maxpool")
     for number, (channels, repeats) in enumerate(zip(stages, _REPEATS, strict=True), 2):
         for unit in range(repeats):
             width = channels if width_mult == 1 else scaled(channels, width_mult)
-            y = _unit(g, y, f"stage{number}.{unit}", width, 1 if unit else 2)
-    y = sequential(g, y, _conv(scaled(last, width_mult)), "conv5")
+            y = blocks.shuffle_unit(g, y, width, 1 if unit else 2, name=f"stage{number}.{unit}")
+    y = sequential(g, y, [conv(scaled(last, width_mult)), BatchNorm2d(), ReLU()], "conv5")
     g.output = g.add(Linear(num_classes), g.add(GlobalAvgPool2d(), y, name="global_pool"), name="fc")
     return g
 
@@ -69,7 +50,8 @@ _NOTES = """ShuffleNet V2 x{title}: half of the channels passes each unit by, an
 
     Notes
     -----
-    {parameters} parameters. Nodes are named as in torchvision's ``shufflenet_v2_x{name}``.
+    {parameters} parameters. Ma et al., "ShuffleNet V2: Practical Guidelines for Efficient CNN Architecture Design",
+    2018, figure 3 and table 5. Nodes are named as in torchvision's ``shufflenet_v2_x{name}``.
     """
 
 

@@ -57,7 +57,8 @@ _NOTES = """{title}: {count} 3x3 convolutions, the channels doubled where the si
 
     Notes
     -----
-    {parameters} parameters. Configuration {letter} of table 1. Nodes are named as in torchvision's ``{name}``, and like
+    {parameters} parameters. Simonyan and Zisserman, "Very Deep Convolutional Networks for Large-Scale Image
+    Recognition", 2014, configuration {letter} of table 1. Nodes are named as in torchvision's ``{name}``, and like
     there the last feature map is averaged to 7x7 pixels where the image is not 224x224. The paper has no batch
     normalisation.
     """

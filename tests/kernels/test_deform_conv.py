@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kernels import cpu, reference
 from tests.kernels.helpers import FEW, SEEDS, blank, check, normal
+from tests.kernels.test_reference_gradients import check_gradient
 
 
 @dataclass
@@ -109,6 +110,54 @@ def test_the_border_of_the_image_is_where_it_should_be(place):
         check("deform_conv2d_forward", x, offset, None, one, None, y, *how, outputs=[5])
         slopes = blank(*x.shape), blank(*offset.shape)
         check("deform_conv2d_backward_data", x, offset, None, one, one, *slopes, None, *how, outputs=[5, 6])
+
+
+#: Where taps read an image of 5x5: outside, half outside, and on either side of each kind of border between cells.
+PLACES = [-7.0, -1.001, -0.999, -0.5, -0.001, 0.001, 0.5, 0.999, 1.001, 2.5, 3.999, 4.001, 4.5, 4.999, 5.001, 12.0]
+
+
+def bent_to(places, case, seed):
+    """Offsets that move every tap to one of `places`, of both axes independently."""
+    random, size, taps = np.random.default_rng(seed), case.output_size, case.kernel[0] * case.kernel[1]
+    regular = np.zeros((1, *size, case.offset_groups, taps, 2))
+    for (h, w, _, tap), _ in np.ndenumerate(regular[0, ..., 0]):
+        for axis, pixel, step in ((0, h, tap // case.kernel[1]), (1, w, tap % case.kernel[1])):
+            start = pixel * case.stride[axis] - case.padding[axis]
+            regular[0, h, w, :, tap, axis] = start + step * case.dilation[axis]
+    return (random.choice(places, regular.shape) - regular).reshape(1, *size, -1)
+
+
+@pytest.mark.parametrize("masked", [False, True], ids=["version 1", "version 2"])
+@pytest.mark.parametrize(("groups", "offset_groups"), [(1, 1), (2, 1), (1, 2)])
+def test_gradients_are_derivatives_near_borders_of_cells_and_outside_the_image(masked, groups, offset_groups):
+    case = Case(1, (5, 5), 2, 3, groups=groups, offset_groups=offset_groups, masked=masked)
+    x, _, mask, w, dy = (each if each is None else each.astype(np.float64) for each in case.inputs(0))
+    offset, rng = bent_to(PLACES, case, 1), np.random.default_rng(2)
+    arrays = {"x": x, "offset": offset, "w": w} | ({"mask": mask} if masked else {})
+
+    def value_of(name):
+        def value(array):
+            given, y = {"mask": None, **arrays, name: array}, blank(*dy.shape, dtype=np.float64)
+            reference.deform_conv2d_forward(
+                given["x"], given["offset"], given["mask"], given["w"], None, y, *case.how
+            )  # fmt: skip
+            return np.sum(y * dy)
+
+        return value
+
+    slopes = {name: blank(*array.shape, dtype=np.float64) for name, array in arrays.items()}
+    wanted = slopes["x"], slopes["offset"], slopes.get("mask")
+    reference.deform_conv2d_backward_data(x, offset, mask, w, dy, *wanted, *case.how)
+    reference.deform_conv2d_backward_weights(x, offset, mask, dy, slopes["w"], None, *case.how)
+    for name, array in arrays.items():
+        check_gradient(value_of(name), array, slopes[name], rng)
+    # The fast form from the same points, in float32.
+    x, offset, mask, w, dy = (each if each is None else each.astype(np.float32) for each in (x, offset, mask, w, dy))
+    outputs = blank(*x.shape), blank(*offset.shape), None if mask is None else blank(*mask.shape)
+    places = [5, 6, 7] if masked else [5, 6]
+    how = {"tolerance": 2e-5, "scale": 1.0}
+    check("deform_conv2d_backward_data", x, offset, mask, w, dy, *outputs, *case.how, outputs=places, **how)
+    check("deform_conv2d_backward_weights", x, offset, mask, dy, blank(*w.shape), None, *case.how, outputs=[4], **how)
 
 
 def test_an_offset_that_is_not_a_number_shows():

@@ -56,6 +56,24 @@ def test_a_fast_kernel_that_differs_is_found(monkeypatch):
     assert rows["0.weight"].device_error == pytest.approx(0.01, rel=0.1) and not rows["0.weight"].ok
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("se_resnet20", {"width": 4}),
+        ("nonlocal_resnet20", {"width": 4}),
+        ("deform_resnet20", {"width": 4}),
+        ("condconv_resnet20", {"width": 4, "experts": 3}),
+        ("sk_resnet18", {"width_mult": 0.125}),
+        ("googlenet", {"width_mult": 0.125}),
+    ],
+)
+def test_networks_with_thousands_of_kinks_pass(name, options):
+    graph = nv.zoo.build(name, num_classes=4, input_shape=(8, 8, 3), **options)
+    report = nv.gradcheck(graph, batch=4, samples_per_parameter=1)
+    assert [row.name for row in report.rows if not row.ok] == []
+    assert sum(row.checked for row in report.rows) > 0.9 * len(report.rows)
+
+
 def test_a_value_on_a_kink_is_passed_over():
     net = nv.Network(nv.Sequential([nv.Linear(3, bias=True), nv.ReLU()], input_shape=(2,)), device="reference")
     net.parameters.values["0.weight"][...] = 0.0

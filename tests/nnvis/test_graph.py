@@ -118,3 +118,73 @@ def test_a_copy_is_independent():
     g = residual()
     g.copy().add(nv.ReLU(), "fc", name="more")
     assert "more" not in g.nodes
+
+
+def _with_blocks() -> nv.Graph:
+    g = nv.Graph((6, 6, 3))
+    y = g.add(nv.ReLU(), g.input, name="first")
+    with g.block("outer", kind="basic_residual"):
+        y = g.add(nv.Conv2d(3, 3, padding=1), y, name="outer.conv")
+        with g.block("outer.gate"):
+            y = g.add(nv.Sigmoid(), y, name="outer.gate.sigmoid")
+    g.add(nv.Flatten(), y)
+    return g
+
+
+def test_blocks_hold_what_is_added_within_and_come_back_from_json_and_copies():
+    g = _with_blocks()
+    assert {name: block.nodes for name, block in g.blocks.items()} == {
+        "outer": ("outer.conv", "outer.gate.sigmoid"), "outer.gate": ("outer.gate.sigmoid",),
+    }  # fmt: skip
+    assert g.blocks["outer"].kind == "basic_residual"
+    found = nv.Graph.from_json(g.to_json())
+    assert found.blocks == g.blocks == g.copy().blocks and found.to_json() == g.to_json()
+
+
+def test_blocks_change_nothing_for_checkpoints_and_files_without_them_are_read():
+    g = _with_blocks()
+    data = g.to_dict()
+    del data["blocks"]
+    loose = nv.Graph.from_json(json.dumps(data))
+    assert not loose.blocks and loose.fingerprint() == g.fingerprint()
+    loose.group("outer", ["outer.conv", "outer.gate.sigmoid"], "basic_residual")
+    loose.group("outer.gate", ["outer.gate.sigmoid"])
+    assert loose.to_json() == g.to_json()
+
+
+def test_a_node_that_is_taken_out_is_no_longer_written_with_its_block():
+    g = _with_blocks()
+    for name in ("flatten", "outer.gate.sigmoid"):
+        del g.nodes[name]
+    assert g.to_dict()["blocks"] == [{"name": "outer", "kind": "basic_residual", "nodes": ["outer.conv"]}]
+
+
+def test_a_block_that_fails_is_taken_back_as_a_whole():
+    g = _with_blocks()
+    before = g.to_json()
+    with pytest.raises(ShapeError), g.block("broken"):
+        g.add_aux_output(g.add(nv.ReLU(), "flatten", name="fine"), 0.5)
+        g.add(nv.Conv2d(3), "fine")
+    assert g.to_json() == before and "fine" not in g.shapes()
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda g: g.group("first", ["flatten"]), "Two nodes"),
+        (lambda g: g.add(nv.ReLU(), "first", name="outer"), "A block is called 'outer'"),
+        (lambda g: g.group("new", ["outer.con"]), "did you mean 'outer.conv'"),
+        (lambda g: g.group("new", ["first", "outer.conv"]), "neither holds the other"),
+    ],
+)
+def test_a_block_that_cannot_be_is_refused(make, words):
+    with pytest.raises(GraphError, match=words):
+        make(_with_blocks())
+
+
+def test_a_block_without_a_name_is_called_after_its_kind():
+    g = _with_blocks()
+    assert g.free_name("outer", prefix=True) == "outer_2"
+    with g.block() as name:
+        g.add(nv.ReLU(), "flatten")
+    assert name == "block"

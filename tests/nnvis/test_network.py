@@ -199,3 +199,10 @@ def test_stochastic_depth_drops_other_examples_each_step_and_none_at_inference()
     assert (first != second).any()
     np.testing.assert_array_equal(net.backward(x), second)
     np.testing.assert_array_equal(net.forward(x), x)
+
+
+def test_large_weights_are_drawn_in_pieces_and_are_the_same_as_in_one():
+    graph = nv.Sequential([nv.Linear(1100)], input_shape=(1000,))
+    spec = graph.parameter_specs()["0.weight"]
+    whole = spec.init.sample(spec.shape, spec.fan_in, spec.fan_out, stream(3, "0.weight"))
+    np.testing.assert_array_equal(nv.Network(graph, seed=3).state_dict()["0.weight"], whole.astype(np.float32))

@@ -105,6 +105,17 @@ def test_upsampling(mode, scale, size):
     compare(nv.Upsample(scale, mode), lambda s, x: channels_last(theirs(channels_first(x))), (*size, 9))
 
 
+@pytest.mark.parametrize(("mode", "align"), [("nearest", None), ("bilinear", False), ("bilinear", True)])
+@pytest.mark.parametrize(
+    "where", [{"scale_factor": 1.5}, {"scale_factor": (2.5, 1.3)}, {"size": (7, 9)}, {"size": (3, 11)}, {"size": 1}]
+)
+@pytest.mark.parametrize("size", [(1, 1), (5, 4), (6, 7)])
+def test_upsampling_by_broken_factors_and_to_a_size(mode, align, where, size):
+    theirs = torch.nn.Upsample(**where, mode=mode, align_corners=align)
+    layer = nv.Upsample(**where, mode=mode, align_corners=bool(align))
+    compare(layer, lambda s, x: channels_last(theirs(channels_first(x))), (*size, 9))
+
+
 @pytest.mark.parametrize(("heads", "depth", "tokens"), [(1, 5, 3), (3, 12, 17), (4, 64, 50)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_self_attention(heads, depth, tokens, bias):

@@ -8,9 +8,9 @@ from PySide6.QtCore import QPointF
 
 import nnvis as nv
 from ui.canvas.export import picture_file
+from ui.canvas.routing import route
 from ui.canvas.step_card import StepCard, tensor_picture, tensors
 from ui.canvas.view import CanvasView
-from ui.canvas.wire_item import route
 from ui.document.layout import tidy
 from ui.document.state import from_graph
 from ui.history import Document

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -9,20 +10,49 @@ import pytest
 import nnvis as nv
 from nnvis.graph import INPUT
 from ui.document import edits
-from ui.document.layout import NODE_HEIGHT, NODE_WIDTH, bounds, place_after, tidy
+from ui.document.blocks import parents, shown_alone
+from ui.document.layout import frames, place_after, rects, tidy, union
 from ui.document.state import DocumentState, from_graph
 
+NETWORKS = {
+    "lenet5": {}, "resnet20": {}, "vgg11": {}, "resnet56": {}, "googlenet": {}, "vit_ti_16": {"num_layers": 2},
+    "darts_v2": {"num_layers": 6, "input_shape": (32, 32, 3)}, "sknet50": {"blocks": (1, 1, 1, 1)},
+}  # fmt: skip
 
-@pytest.mark.parametrize("name", ["lenet5", "resnet20", "vgg11", "resnet56"])
-def test_nodes_do_not_overlap_and_wires_run_to_the_right_or_to_a_lower_line(name):
-    state = tidy(from_graph(nv.zoo.build(name)))
-    places = [state.position(n) for n in (*state.nodes, INPUT)]
-    for number, (x, y) in enumerate(places):
-        assert not any(abs(x - a) < NODE_WIDTH and abs(y - b) < NODE_HEIGHT for a, b in places[:number])
+
+@pytest.mark.parametrize("collapsed", [False, True])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nodes_do_not_overlap_and_wires_run_to_the_right_or_to_a_lower_line(name, collapsed):
+    state = tidy(_all_blocks(from_graph(nv.zoo.build(name, **NETWORKS[name])), collapsed))
+    drawn = rects(state)
+    assert not any(_overlap(a, b) for a, b in itertools.combinations(drawn.values(), 2))
+    stands = {node: name for name, nodes in shown_alone(state).items() for node in nodes} | {INPUT: INPUT}
     for source, target, _ in state.wires():
-        (x, y), (to_x, to_y) = state.position(source), state.position(target)
-        assert x + NODE_WIDTH < to_x or y + NODE_HEIGHT < to_y
-    assert all(x % 8 == 0 and y % 8 == 0 for x, y in places)
+        one, other = drawn[stands[source]], drawn[stands[target]]
+        assert one == other or one[2] < other[0] or one[3] < other[1]
+    assert all(x % 8 == 0 and y % 8 == 0 for x, y, *_ in drawn.values())
+
+
+@pytest.mark.parametrize("name", ["resnet20", "googlenet", "vit_ti_16", "sknet50"])
+def test_frames_of_open_blocks_hold_their_nodes_alone(name):
+    state = tidy(_all_blocks(from_graph(nv.zoo.build(name, **NETWORKS[name])), False))
+    areas, around = frames(state), parents(state)
+    for (one, a), (other, b) in itertools.combinations(areas.items(), 2):
+        assert around[one] == other or around[other] == one or state.blocks[one].members & state.blocks[other].members \
+            or not _overlap(a, b), (one, other)  # fmt: skip
+    for block, area in areas.items():
+        inside = {n for n, r in rects(state).items() if _overlap(r, area)}
+        assert inside == state.blocks[block].members
+
+
+def _all_blocks(state: DocumentState, collapsed: bool) -> DocumentState:
+    for name in state.blocks:
+        state = edits.collapse(state, name, collapsed)
+    return state
+
+
+def _overlap(a, b) -> bool:
+    return a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]
 
 
 def test_a_short_chain_is_a_straight_line_and_a_long_one_is_broken_into_lines_of_one_length():
@@ -36,7 +66,7 @@ def test_a_short_chain_is_a_straight_line_and_a_long_one_is_broken_into_lines_of
 @pytest.mark.parametrize("name", ["lenet5", "resnet20", "resnet56"])
 def test_a_tidy_network_is_about_as_wide_as_a_screen(name):
     state = tidy(from_graph(nv.zoo.build(name)))
-    left, top, right, bottom = bounds(state, (*state.nodes, INPUT))
+    left, top, right, bottom = union(rects(state).values())
     assert 1.0 < (right - left) / (bottom - top) < 4.0
 
 

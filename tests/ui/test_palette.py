@@ -47,8 +47,10 @@ def test_an_entry_is_dropped_edited_undone_saved_and_reloaded(qtbot, tmp_path, e
 
 
 def _change_every_number(document, inspector, name):
-    for title, widget in inspector.editors.items():
-        box = widget.focusProxy()
+    for title in (option.replace("_", " ") for option in document.state.nodes[name].layer.config()):
+        if title not in inspector.editors:
+            continue
+        box = inspector.editors[title].focusProxy()
         before = document.state.nodes[name].layer
         if isinstance(box, QCheckBox):
             box.toggle()
@@ -62,7 +64,7 @@ def _change_every_number(document, inspector, name):
 
 def test_a_block_takes_its_channels_from_what_it_is_put_behind():
     document = Document(DocumentState(input_shape=(12, 12, 24)))
-    add_entry(document, "block:residual", (0.0, 0.0), source=INPUT)
+    add_entry(document, "block:basic_residual", (0.0, 0.0), source=INPUT)
     assert document.analysis.works
     assert document.analysis.shapes[document.analysis.output] == (12, 12, 24)
 

@@ -173,6 +173,8 @@ def test_the_confusion_matrix_grows_with_what_the_network_can_do_in_its_time(mon
 
 def test_looking_at_a_slow_network_stays_within_its_share_of_the_time(monkeypatch):
     clock, look_once, looker = _looker(monkeypatch, 0.01)
+    look_once()
+    assert looker._next - clock[0] <= looking.SHORTEST, "compiling and laying out memory at first is not charged"
     for _ in range(6):
         looker._boundary = lambda *a: (None, None)
         start = clock[0]
@@ -183,6 +185,14 @@ def test_looking_at_a_slow_network_stays_within_its_share_of_the_time(monkeypatc
     assert not looker.due
     looker.unseen, looker.nodes = 0, frozenset({"linear1"})
     assert looker.due, "what somebody asks for is not kept waiting for so long"
+
+
+def test_looks_at_a_network_that_does_not_train_keep_no_later_look_waiting(monkeypatch):
+    clock, _, looker = _looker(monkeypatch, 0.01)
+    net, data = nv.Network(nv.Sequential([nv.Linear(2)], input_shape=(2,))), nv.data.load("moons")
+    for _ in range(3):
+        looker.look(net, TrainOptions(), data, "", 0, training=False)
+        assert looker._next - clock[0] <= looking.SHORTEST
 
 
 def test_wrong_examples_and_first_ones_of_each_class_are_offered(monkeypatch):

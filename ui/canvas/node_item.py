@@ -84,7 +84,9 @@ class NodeItem(QGraphicsItem):
     def _explain(self) -> None:
         face = self.face
         role = ", the output" * face.is_output or ", an auxiliary output" * face.is_aux
-        lines = [f"{face.title} ({face.kind}{role})"] + [face.fault] * bool(face.fault)
+        lines = [f"{self.name} ({face.kind}{role})"] + [face.fault] * bool(face.fault)
+        if face.count:
+            lines.insert(1, f"A block of {face.count} nodes. Double-click to open it.")
         self.setToolTip("\n".join(lines))
 
     # --- geometry -----------------------------------------------------------------------------------------
@@ -209,7 +211,7 @@ class NodeItem(QGraphicsItem):
         painter.setPen(look().color("muted"))
         count = f"{self.face.parameters:,}" if self.face.parameters else ""
         row = QRectF(10, _HEADER + 25, NODE_WIDTH - 20, 16 * growth)
-        kind = f"{self.face.count} nodes" if self.face.count else self.face.kind
+        kind = self.face.kind or f"{self.face.count} nodes"
         room = row.width() - _width(count, small) - 8
         painter.drawText(row, Qt.AlignmentFlag.AlignLeft, _elided(kind, small, room, Qt.TextElideMode.ElideRight))
         painter.drawText(row, Qt.AlignmentFlag.AlignRight, count)

@@ -14,10 +14,12 @@ from nnvis.graph import INPUT
 from nnvis.layers.base import describe
 from ui.canvas.node_item import PLAIN, Face, NodeItem
 from ui.canvas.pictures import strip
+from ui.canvas.routing import route
 from ui.canvas.wire_item import WireItem, tints
-from ui.document import edits
+from ui.document import blocks, edits, layout
+from ui.document.catalog import kind_title
 from ui.document.layout import NODE_HEIGHT, NODE_WIDTH, bounds
-from ui.document.state import DocumentState, Wire
+from ui.document.state import Block, DocumentState, Wire
 from ui.history import Document
 from ui.theme import look
 
@@ -38,6 +40,9 @@ class CanvasScene(QGraphicsScene):
         self.document = document
         self.nodes: dict[str, NodeItem] = {}
         self.wires: dict[Wire, WireItem] = {}
+        self.frames: dict[str, QRectF] = {}
+        self._titles: dict[str, str] = {}
+        self._boxes: list[QRectF] | None = None
         self._busy = False
         self._thumbnails = False
         self._tints: dict[str, float] | None = None
@@ -56,7 +61,7 @@ class CanvasScene(QGraphicsScene):
         """Make the items those of the document's state."""
         state = self.document.state
         self._busy = True
-        self.hidden = {m: name for name, block in state.blocks.items() if block.collapsed for m in block.members}
+        self.hidden = blocks.hidden(state)
         faces = self._faces(state)
         for name in [n for n in self.nodes if n not in faces]:
             self.removeItem(self.nodes.pop(name))
@@ -70,6 +75,8 @@ class CanvasScene(QGraphicsScene):
             item.set_face(face)
             if item.pos() != QPointF(*place):
                 item.setPos(*place)
+        self._boxes = None
+        self.frames, self._titles = self._frames(), blocks.short_names(state)
         self._sync_wires(state)
         self._busy = False
         self._show_selection(self.document.selection)
@@ -79,26 +86,31 @@ class CanvasScene(QGraphicsScene):
     def _faces(self, state: DocumentState) -> dict[str, tuple[Face, tuple[float, float]]]:
         analysis = self.document.analysis
         kind = "examples"
+        short = blocks.short_names(state)
         faces = {INPUT: (Face(INPUT, kind, "data", state.input_shape, 0, 0), state.input_position)}
         for name, node in state.nodes.items():
             if name not in self.hidden:
                 inputs = len(node.inputs) + (node.layer.arity is None and None not in node.inputs)
                 face = Face(
-                    name, node.layer.kind, node.layer.family, analysis.shapes.get(name),
+                    short.get(name, name), node.layer.kind, node.layer.family, analysis.shapes.get(name),
                     analysis.parameters.get(name, 0), inputs, analysis.fault_of.get(name, ""),
                     name == analysis.output, is_aux=name in state.aux_outputs,
                 )  # fmt: skip
                 faces[name] = face, node.position
-        for name, block in state.blocks.items():
+        for name, block in blocks.shown(state):
             if block.collapsed:
                 left, top, *_ = bounds(state, block.members)
-                last = max(block.members, key=lambda m: state.nodes[m].position[0])
-                fault = next((analysis.fault_of[m] for m in block.members if m in analysis.fault_of), "")
-                count = sum(analysis.parameters.get(m, 0) for m in block.members)
-                face = Face(name, "block", "other", analysis.shapes.get(last), count, 1, fault,
-                            analysis.output in block.members, len(block.members))  # fmt: skip
-                faces[name] = face, (left, top)
+                faces[name] = self._block_face(state, name, short.get(name, name), block), (left, top)
         return faces
+
+    def _block_face(self, state: DocumentState, name: str, title: str, block: Block) -> Face:
+        analysis, members = self.document.analysis, block.members
+        shape = analysis.shapes.get(blocks.exit_of(state, name))
+        fault = next((f"{m}: {analysis.fault_of[m]}" for m in members if m in analysis.fault_of), "")
+        count = sum(analysis.parameters.get(m, 0) for m in members)
+        kind, inputs = kind_title(block.kind), bool(blocks.entries(state, name))
+        is_output, is_aux = analysis.output in members, not members.isdisjoint(state.aux_outputs)
+        return Face(title, kind, "block", shape, count, inputs, fault, is_output, len(members), is_aux)
 
     def _sync_wires(self, state: DocumentState) -> None:
         shown = {w for w in state.wires() if self.shown(w[0]) != self.shown(w[1])}
@@ -122,20 +134,22 @@ class CanvasScene(QGraphicsScene):
         source, target, slot = item.wire
         start, end = self.nodes[self.shown(source)], self.nodes[self.shown(target)]
         begin, finish = start.output_port(), end.input_port(slot if target not in self.hidden else 0)
-        item.place(begin, finish, self._blocked(begin, finish))
+        item.place(route(begin, finish, *self._obstacles(begin, finish)))
 
-    def _blocked(self, start: QPointF, end: QPointF) -> bool:
-        """Whether the straight way between two points of about one height leads through a node."""
-        if end.x() - start.x() < NODE_WIDTH or abs(end.y() - start.y()) > NODE_HEIGHT / 2:
-            return False
-        places = (item.pos() for item in self.nodes.values())
-        return any(start.x() < p.x() < end.x() and p.y() < start.y() < p.y() + NODE_HEIGHT for p in places)
+    def _obstacles(self, start: QPointF, end: QPointF) -> tuple[list[QRectF], list[QRectF]]:
+        """Nodes and frames that may be in the way of a wire; none where it leads to the next column."""
+        if 0 < end.x() - start.x() < NODE_WIDTH:
+            return [], []
+        if self._boxes is None:
+            places = (item.pos() for item in self.nodes.values())
+            self._boxes = [QRectF(p.x(), p.y(), NODE_WIDTH, NODE_HEIGHT) for p in places]
+        return self._boxes, list(self.frames.values())
 
     def node_moved(self, name: str) -> None:
         """A node is being moved: its wires follow."""
         if self._busy:
             return
-        self._content = None
+        self._content = self._boxes = None
         for wire, item in self.wires.items():
             if name in (self.shown(wire[0]), self.shown(wire[1])):
                 self._place(item)
@@ -247,13 +261,25 @@ class CanvasScene(QGraphicsScene):
 
     def drawBackground(self, painter: QPainter, rect: QRectF) -> None:
         painter.fillRect(rect, look().color("canvas"))
-        state = self.document.state
+        for name, area in self.frames.items():
+            self._paint_frame(painter, self._titles.get(name, name), area)
+
+    def _paint_frame(self, painter: QPainter, name: str, area: QRectF) -> None:
         painter.setPen(QPen(look().color("border"), 1, Qt.PenStyle.DashLine))
-        for name, block in state.blocks.items():
-            if not block.collapsed:
-                left, top, right, bottom = bounds(state, block.members)
-                area = QRectF(left - 16, top - 32, right - left + 32, bottom - top + 48)
-                painter.setBrush(look().color("raised", 90))
-                painter.drawRoundedRect(area, 8, 8)
-                painter.setFont(look().font())
-                painter.drawText(area.topLeft() + QPointF(10, 20), name)
+        painter.setBrush(look().color("raised", 90))
+        painter.drawRoundedRect(area, 8, 8)
+        painter.setPen(look().color("muted"))
+        painter.setFont(look().font())
+        painter.drawText(area.topLeft() + QPointF(10, 15), name)
+
+    def frame_at(self, at: QPointF) -> str | None:
+        """The innermost open block whose title bar is at a point."""
+        return next((n for n, a in reversed(self.frames.items()) if _title(a).contains(at)), None)
+
+    def _frames(self) -> dict[str, QRectF]:
+        areas = layout.frames(self.document.state)
+        return {name: QRectF(QPointF(*area[:2]), QPointF(*area[2:])) for name, area in areas.items()}
+
+
+def _title(area: QRectF) -> QRectF:
+    return QRectF(area.topLeft(), QPointF(area.right(), area.top() + layout.TITLE))

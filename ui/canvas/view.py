@@ -9,21 +9,19 @@ from dataclasses import dataclass
 import numpy as np
 from PySide6.QtCore import QPoint, QPointF, QRectF, Qt, Signal
 from PySide6.QtGui import QKeyEvent, QMouseEvent, QPainter
-from PySide6.QtWidgets import QGraphicsView, QInputDialog, QWidget
+from PySide6.QtWidgets import QGraphicsView, QWidget
 
-from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
-from ui.canvas import clipboard
-from ui.canvas.camera import Camera
+from ui.canvas.editing import EditingView
 from ui.canvas.node_item import NodeItem
 from ui.canvas.scene import CanvasScene
 from ui.canvas.step_card import StepCard
 from ui.canvas.wire_drag import REACH, Port, WireDrag, port_at
 from ui.canvas.wire_item import WireItem
-from ui.document import edits, layout
+from ui.document import blocks, edits, layout, room
 from ui.document.catalog import LAYER_MIME
 from ui.history import Document
-from ui.palette.actions import add_entry
+from ui.palette.actions import add_entry, select_end
 from ui.session.messages import NodeStep
 from ui.theme import GRID, LARGE, look
 
@@ -38,7 +36,7 @@ class SearchRequest:
     target: tuple[str, int] | None = None
 
 
-class CanvasView(Camera):
+class CanvasView(EditingView):
     """The network, to be looked at and edited.
 
     Signals
@@ -46,13 +44,10 @@ class CanvasView(Camera):
     search_requested(SearchRequest)
         A layer is to be chosen: double-click, Tab, or a wire dropped on empty canvas.
     fault_clicked(str, QPoint)
-    status(str)
-        A word for the status bar.
     """
 
     search_requested = Signal(object)
     fault_clicked = Signal(str, object)
-    status = Signal(str)
 
     def __init__(self, document: Document, parent: QWidget | None = None):
         super().__init__(CanvasScene(document), parent)
@@ -95,113 +90,15 @@ class CanvasView(Camera):
         room = self.viewport().rect().adjusted(0, 160, 0, 0)
         painter.drawText(room, Qt.AlignmentFlag.AlignHCenter, "Drag a layer here, or press Tab to search for one.")
 
-    # --- editing ------------------------------------------------------------------------------------------
-
-    def _members(self) -> list[str]:
-        """The selected nodes; those of a selected block."""
-        state, found = self.document.state, []
-        for name in self.document.selection:
-            found.extend(sorted(state.blocks[name].members) if name in state.blocks else [name])
-        return [name for name in found if name in state.nodes]
-
-    def tidy(self) -> None:
-        """Lay the network out anew."""
-        self.document.apply("Tidy", layout.tidy(self.document.state))
-        self.show_start()
-
-    def align_left(self) -> None:
-        """Put the selected nodes below each other."""
-        self._align(0, "left")
-
-    def align_top(self) -> None:
-        """Put the selected nodes beside each other."""
-        self._align(1, "top")
-
-    def _align(self, axis: int, how: str) -> None:
-        state, names = self.document.state, self._members()
-        if names:
-            line = min(state.position(n)[axis] for n in names)
-            places = {n: (line, state.position(n)[1]) if axis == 0 else (state.position(n)[0], line) for n in names}
-            self.document.apply(f"Align {how}", edits.move(state, places))
-
-    def delete_selection(self, heal: bool = False) -> None:
-        """Delete the selected nodes and wires; with `heal` their neighbours are joined."""
-        state, names = self.document.state, self._members()
-        after = edits.delete(edits.disconnect(state, self.graph_scene.selected_wires()), names, heal)
-        self.document.apply("Delete", after)
-
-    def select_all(self) -> None:
-        """Select every node."""
-        self.document.select(n for n in self.graph_scene.nodes if n != INPUT)
-
-    def copy(self) -> None:
-        """Copy the selected nodes."""
-        if names := self._members():
-            clipboard.put(self.document.state, names)
-
-    def cut(self) -> None:
-        """Copy and delete the selected nodes."""
-        if self._members():
-            self.copy()
-            self.delete_selection()
-
-    def paste(self) -> None:
-        """Paste nodes, beside where they were copied."""
-        self._add_copies("Paste", clipboard.get())
-
-    def duplicate(self) -> None:
-        """Copy the selected nodes in place."""
-        state = self.document.state
-        self._add_copies("Duplicate", {n: state.nodes[n] for n in self._members()})
-
-    def _add_copies(self, label: str, nodes) -> None:
-        if nodes:
-            after, names = edits.paste(self.document.state, nodes)
-            self.document.apply(label, after)
-            self.document.select(names)
-
-    def rename_selected(self) -> None:
-        """Ask for another name for the selected node."""
-        if len(names := self._members()) == 1:
-            new, fine = QInputDialog.getText(self, "Rename", "Name", text=names[0])
-            if fine:
-                try:
-                    self.document.apply("Rename", edits.rename(self.document.state, names[0], new))
-                except NnvisError as error:
-                    self.status.emit(str(error))
-
-    def group_selection(self) -> None:
-        """Make a block of the selected nodes."""
-        if names := self._members():
-            after, block = edits.group(self.document.state, names)
-            self.document.apply("Group", edits.collapse(after, block))
-            self.document.select([block])
-
-    def _selected_blocks(self) -> list[str]:
-        state, chosen = self.document.state, set(self.document.selection)
-        return [n for n, b in state.blocks.items() if n in chosen or (not b.collapsed and b.members & chosen)]
-
-    def ungroup_selection(self) -> None:
-        """Dissolve the selected blocks."""
-        state = self.document.state
-        for name in self._selected_blocks():
-            state = edits.ungroup(state, name)
-        self.document.apply("Ungroup", state)
-
-    def toggle_collapse(self) -> None:
-        """Draw the selected blocks as one node each, or open them."""
-        state = self.document.state
-        for name in self._selected_blocks():
-            state = edits.collapse(state, name, not state.blocks[name].collapsed)
-        self.document.apply("Collapse or open", state)
+    # --- adding ---------------------------------------------------------------------------------------------
 
     def request_search(self) -> None:
         """Ask for a layer to add, behind the selected node if there is one."""
-        names = self._members() or (
-            [INPUT] if INPUT in self.document.selection or not self.document.state.nodes else []
-        )
-        source = names[0] if len(names) == 1 else None
-        at = layout.place_after(self.document.state, source) if source else _pair(self.mapToScene(self.rect().center()))
+        state, names = self.document.state, self.document.selection
+        names = names or (() if state.nodes else (INPUT,))
+        chosen = names[0] if len(names) == 1 else None
+        source = blocks.exit_of(state, chosen) if chosen in state.blocks else chosen
+        at = layout.place_after(state, chosen) if chosen else _pair(self.mapToScene(self.rect().center()))
         view_at = self.mapFromScene(QPointF(*at))
         inside = self.rect().contains(view_at)
         self.search_requested.emit(
@@ -276,7 +173,10 @@ class CanvasView(Camera):
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         at = self.mapToScene(event.position().toPoint())
         found = next((i for i in self.graph_scene.items(at) if isinstance(i, NodeItem)), None)
-        if found is None:
+        frame = self.graph_scene.frame_at(at)
+        if found is None and frame is not None:
+            self.document.apply("Collapse", room.toggle(self.document.state, frame))
+        elif found is None:
             self.search_requested.emit(SearchRequest(_pair(at), event.globalPosition().toPoint()))
         elif found.face.count:
             self.document.select([found.name])
@@ -325,7 +225,7 @@ class CanvasView(Camera):
         wire = next((i.wire for i in self.graph_scene.items(at) if isinstance(i, WireItem)), None)
         place = at - QPointF(layout.NODE_WIDTH / 2, layout.NODE_HEIGHT / 2)
         names = add_entry(self.document, key, _pair(place), wire=wire)
-        self.document.select(names[-1:])
+        select_end(self.document, names)
         event.acceptProposedAction()
         self.setFocus()
 

@@ -9,12 +9,14 @@ from PySide6.QtGui import QPen
 from PySide6.QtWidgets import QGraphicsPathItem
 
 from nnvis.layers.base import describe
+from ui.canvas.node_item import NodeItem
+from ui.canvas.routing import route
 from ui.canvas.scene import CanvasScene
-from ui.canvas.wire_item import route
 from ui.canvas.word import Word
-from ui.document import edits
-from ui.document.analysis import judge
+from ui.document import blocks, edits
+from ui.document.analysis import analyse, judge
 from ui.document.arithmetic import shape_sum
+from ui.document.state import DocumentState
 from ui.theme import look
 
 #: How near to a port, in pixels on the screen, the pointer must be.
@@ -30,18 +32,23 @@ class Port:
 
 
 def port_at(scene: CanvasScene, at: QPointF, reach: float) -> Port | None:
-    """The nearest port within `reach` of a point; collapsed blocks have none."""
+    """The nearest port within `reach` of a point; those of a collapsed block are of nodes within it."""
     best, found = reach, None
     for name, item in scene.nodes.items():
-        if item.face.count:
-            continue
-        places = [(Port(name, None), item.output_port())]
-        places += [(Port(name, slot), item.input_port(slot)) for slot in range(item.face.inputs)]
-        for port, place in places:
+        for port, place in _ports(scene, name, item):
             distance = ((place - at).x() ** 2 + (place - at).y() ** 2) ** 0.5
             if distance < best:
                 best, found = distance, port
     return found
+
+
+def _ports(scene: CanvasScene, name: str, item: NodeItem) -> list[tuple[Port, QPointF]]:
+    state = scene.document.state
+    if item.face.count:
+        ends = [(Port(*place), item.input_port(0)) for place in blocks.entries(state, name)[:1]]
+        return [(Port(blocks.exit_of(state, name), None), item.output_port()), *ends]
+    inputs = [(Port(name, slot), item.input_port(slot)) for slot in range(item.face.inputs)]
+    return [(Port(name, None), item.output_port()), *inputs]
 
 
 class WireDrag:
@@ -49,7 +56,8 @@ class WireDrag:
 
     def __init__(self, scene: CanvasScene, start: Port):
         self.scene, self.start = scene, start
-        self.moved_from: tuple[str, int] | None = None
+        #: Inputs whose wire is being taken elsewhere.
+        self.moved_from: list[tuple[str, int]] = []
         state = scene.document.state
         if start.slot is not None and start.node in state.nodes:
             self._take_off(state)
@@ -67,8 +75,13 @@ class WireDrag:
         inputs = state.nodes[self.start.node].inputs
         source = inputs[self.start.slot] if self.start.slot < len(inputs) else None
         if source is not None:
-            self.moved_from = self.start.node, self.start.slot
+            self.moved_from = self._inputs(self.start.node, self.start.slot)
             self.start = Port(source, None)
+
+    def _inputs(self, target: str, slot: int) -> list[tuple[str, int]]:
+        """The inputs that one wire leads to: several where a collapsed block reads its input in several places."""
+        shown = self.scene.shown(target)
+        return [(target, slot)] if shown == target else blocks.entries(self.scene.document.state, shown)
 
     def ends(self, port: Port | None) -> tuple[str, str, int] | None:
         """The wire that dropping on `port` would make."""
@@ -102,6 +115,8 @@ class WireDrag:
         if reason:
             return reason, False
         source, target, slot = wire
+        if self.scene.shown(target) != target:
+            return self._judge_block(state, *wire)
         shapes = self.scene.document.analysis.shapes
         node = state.nodes[target]
         inputs = [*node.inputs, *[None] * (slot + 1 - len(node.inputs))]
@@ -112,21 +127,25 @@ class WireDrag:
         known = tuple(shapes[i] for i in inputs if i is not None)
         return f"{describe(shape)}   {shape_sum(node.layer, known, shape)}", True  # type: ignore[arg-type]
 
-    def _without_moved(self):
-        state = self.scene.document.state
-        if self.moved_from is None:
-            return state
-        target, slot = self.moved_from
-        return edits.disconnect(state, [(self.start.node, target, slot)])
+    def _judge_block(self, state: DocumentState, source: str, target: str, slot: int) -> tuple[str, bool]:
+        name = self.scene.shown(target)
+        analysis = analyse(edits.feed(state, source, self._inputs(target, slot)))
+        fault = next((analysis.fault_of[m] for m in state.blocks[name].members if m in analysis.fault_of), "")
+        shape = analysis.shapes.get(blocks.exit_of(state, name))
+        return fault or (describe(shape) if shape else "connects; the shape is not known yet"), not fault
+
+    def _without_moved(self) -> DocumentState:
+        wires = [(self.start.node, target, slot) for target, slot in self.moved_from]
+        return edits.disconnect(self.scene.document.state, wires)
 
     def drop(self, at: QPointF, reach: float) -> bool:
         """Make the wire if it can be; False if nothing was hit."""
         wire = self.ends(port_at(self.scene, at, reach))
         state = self._without_moved()
         if wire is not None and edits.why_not(state, *wire) is None:
-            self.scene.document.apply("Connect", edits.connect(state, *wire))
+            self.scene.document.apply("Connect", edits.feed(state, wire[0], self._inputs(*wire[1:])))
             return True
-        if wire is None and self.moved_from is not None:
+        if wire is None and self.moved_from:
             self.scene.document.apply("Disconnect", state)
             return True
         return wire is not None

@@ -4,60 +4,16 @@ from __future__ import annotations
 
 import math
 
-from PySide6.QtCore import QPointF, QRectF, Qt
+from PySide6.QtCore import QRectF, Qt
 from PySide6.QtGui import QColor, QPainter, QPainterPath, QPainterPathStroker, QPen, QPolygonF
 from PySide6.QtWidgets import QGraphicsItem, QGraphicsPathItem, QStyleOptionGraphicsItem, QWidget
 
 from ui.canvas.pictures import table
-from ui.document.layout import NODE_HEIGHT
 from ui.document.state import Wire
 from ui.theme import SMALL, look
 
 #: Labels are drawn from this zoom on; below the other, wires are thin and need not be smooth.
 _LABEL_ZOOM, _SMOOTH = 0.8, 0.5
-#: How far a wire runs out before it turns back, and the radius of its corners.
-_OUT, _CORNER = 24.0, 12.0
-#: How far above its ends a wire passes over nodes.
-_OVER = NODE_HEIGHT / 2 + 18.0
-
-
-def route(start: QPointF, end: QPointF, blocked: bool = False) -> QPainterPath:
-    """The way of a wire: a smooth curve to the right, or round corners over what is in the way, or back to the left."""
-    if end.x() <= start.x() - _OUT:
-        apart = abs(end.y() - start.y()) >= NODE_HEIGHT + 2 * _CORNER
-        return _around(start, end, (start.y() + end.y()) / 2 if apart else max(start.y(), end.y()) + NODE_HEIGHT)
-    return _around(start, end, min(start.y(), end.y()) - _OVER) if blocked else _forward(start, end)
-
-
-def _around(start: QPointF, end: QPointF, along: float) -> QPainterPath:
-    """Out to the right, along at this height, and in from the left."""
-    out, back = start.x() + _OUT, end.x() - _OUT
-    corners = [QPointF(out, start.y()), QPointF(out, along), QPointF(back, along), QPointF(back, end.y())]
-    path = QPainterPath(start)
-    for before, corner, after in zip([start, *corners], corners, [*corners[1:], end], strict=False):
-        path.lineTo(corner + _towards(corner, before))
-        path.quadTo(corner, corner + _towards(corner, after))
-    path.lineTo(end)
-    return path
-
-
-def _towards(corner: QPointF, other: QPointF) -> QPointF:
-    """From a corner a little way to another point."""
-    way = other - corner
-    length = math.hypot(way.x(), way.y())
-    return way * (min(_CORNER, length / 2) / length) if length else way
-
-
-def _forward(start: QPointF, end: QPointF) -> QPainterPath:
-    """A smooth curve that leaves and arrives horizontally."""
-    if start.y() == end.y():
-        path = QPainterPath(start)
-        path.lineTo(end)
-        return path
-    reach = max(32.0, abs(end.x() - start.x()) / 2)
-    path = QPainterPath(start)
-    path.cubicTo(start + QPointF(reach, 0), end - QPointF(reach, 0), end)
-    return path
 
 
 class WireItem(QGraphicsPathItem):
@@ -74,9 +30,9 @@ class WireItem(QGraphicsPathItem):
         self.setAcceptHoverEvents(True)
         self.setZValue(1)
 
-    def place(self, start: QPointF, end: QPointF, blocked: bool = False) -> None:
-        """Lead from `start` to `end`; if nodes are in the way, over them."""
-        self.setPath(route(start, end, blocked))
+    def place(self, path: QPainterPath) -> None:
+        """Take this way."""
+        self.setPath(path)
         self._bounds = super().boundingRect().adjusted(-40, -12, 40, 12)
         self._polyline = self.path().toSubpathPolygons()[0]
 

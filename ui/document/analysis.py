@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nnvis.errors import NnvisError
 from nnvis.graph import INPUT, Graph
@@ -160,5 +160,7 @@ def working_graph(state: DocumentState) -> Graph:
     needed = {node.name for node in graph.order()}
     for name in [n for n in graph.nodes if n not in needed]:
         del graph.nodes[name]
+    left = {name: replace(b, nodes=tuple(n for n in b.nodes if n in needed)) for name, b in graph.blocks.items()}
+    graph.blocks = {name: block for name, block in left.items() if block.nodes}
     graph.validate()
     return graph

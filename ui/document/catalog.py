@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import nnvis as nv
 from nnvis.errors import NnvisError
@@ -13,13 +15,11 @@ from nnvis.layers import LAYERS
 from nnvis.layers.base import Layer, Shape
 from ui.document import edits, layout
 from ui.document.analysis import analyse
-from ui.document.state import DocumentState, Point
+from ui.document.state import DocumentState, Point, from_graph, to_graph
 
 #: What a drag from the palette to the canvas is known by.
 LAYER_MIME = "application/x-nnvis-layer"
 Inserted = tuple[DocumentState, list[str]]
-#: ``build(state, position, source, channels)``
-Build = Callable[[DocumentState, Point, str | None, int], Inserted]
 
 
 @dataclass(frozen=True)
@@ -31,8 +31,8 @@ class Entry:
     family: str
     explanation: str
     layer: Layer | None = None
-    build: Build | None = None
     words: str = ""
+    block: nv.blocks.Entry | None = None
 
     def matches(self, text: str) -> bool:
         """Whether every word of `text` occurs in the title, explanation or synonyms."""
@@ -44,8 +44,8 @@ class Entry:
         if self.layer is not None:
             state, name = edits.add_node(state, self.layer, position, source)
             return state, [name]
-        assert self.build is not None
-        return self.build(state, position, source, _channels(state, source))
+        assert self.block is not None
+        return _insert_block(state, self.block, position, source)
 
 
 #: Settings, synonyms and a word for students, where the docstring alone does not do.
@@ -87,118 +87,62 @@ def _first_sentence(kind: type[Layer]) -> str:
     return re.split(r"(?<=[.;:])\s", " ".join((kind.__doc__ or "").split()), maxsplit=1)[0].rstrip(".;:")
 
 
+def _plain(kind: type[Layer]) -> Layer:
+    """A layer with its defaults, and 16 where it has none."""
+    needed = [f.name for f in dataclasses.fields(kind) if f.default is f.default_factory is dataclasses.MISSING]
+    return kind(**dict.fromkeys(needed, 16))
+
+
 def _layer_entry(name: str, kind: type[Layer]) -> Entry:
-    layer, words, explanation = _SPECIAL.get(name) or (kind(), "", _first_sentence(kind))
-    return Entry(name, name, kind.family, explanation, layer, words=words)
+    layer, words, explanation = _SPECIAL.get(name) or (_plain(kind), "", _first_sentence(kind))
+    return Entry(name, name, kind.family, explanation, layer, words)
 
 
 # --- blocks -------------------------------------------------------------------------------------------------
 
 
-def _channels(state: DocumentState, source: str | None) -> int:
-    shape = analyse(state).shapes.get(source) if source else None
-    return shape[-1] if shape else 16
+def _block_entry(block: nv.blocks.Entry) -> Entry:
+    return Entry(f"block:{block.name}", block.title, "block", block.summary, words=block.words, block=block)
 
 
-class _Chain:
-    """Adds layers one behind the other."""
-
-    def __init__(self, state: DocumentState, position: Point, source: str | None):
-        self.state, self.at, self.last, self.names = state, position, source, []
-
-    def add(self, layer: Layer, source: str | None = None, down: float = 0.0) -> str:
-        place = self.at[0], self.at[1] + down
-        self.state, name = edits.add_node(self.state, layer, place, source or self.last)
-        self.names.append(name)
-        self.last, self.at = name, (self.at[0] + layout.NODE_WIDTH + layout.GAP_X, self.at[1])
-        return name
-
-    def join(self, layer: Layer, other: str | None) -> Inserted:
-        main = self.last
-        name = self.add(layer)
-        if other is not None and main is not None:
-            self.state = edits.connect(self.state, other, name, 1)
-        return self.state, self.names
-
-    def conv(self, channels: int, kernel: int, stride: int = 1, groups: int = 1, relu: Layer | None = None) -> str:
-        self.add(nv.Conv2d(channels, kernel, stride, kernel // 2, groups=groups, bias=False))
-        name = self.add(nv.BatchNorm2d())
-        return self.add(relu) if relu else name
+def kind_title(kind: str) -> str:
+    """What people call a kind of block; "" if it is not one of the engine's."""
+    return BY_KEY[f"block:{kind}"].title if f"block:{kind}" in BY_KEY else ""
 
 
-def _conv_block(state: DocumentState, at: Point, source: str | None, channels: int) -> Inserted:
-    chain = _Chain(state, at, source)
-    chain.conv(max(16, channels), 3, relu=nv.ReLU())
-    return chain.state, chain.names
+def _built(block: nv.blocks.Entry, shape: Shape | None, name: str) -> nv.Graph:
+    """The block behind an input of `shape`; of its own example's where it does not fit, so that the fault is seen."""
+    graph = nv.Graph(shape or block.shape)
+    try:
+        block.build(graph, graph.input, name=name)
+    except NnvisError:
+        graph = nv.Graph(block.shape)
+        block.build(graph, graph.input, name=name)
+    return graph
 
 
-def _residual(state: DocumentState, at: Point, source: str | None, channels: int) -> Inserted:
-    chain = _Chain(state, at, source)
-    chain.conv(channels, 3, relu=nv.ReLU())
-    chain.conv(channels, 3)
-    chain.join(nv.Add(), source)
-    chain.add(nv.ReLU())
-    return chain.state, chain.names
+def _insert_block(state: DocumentState, block: nv.blocks.Entry, position: Point, source: str | None) -> Inserted:
+    name = _free_block_name(state, block.build)
+    graph = _built(block, analyse(state).shapes.get(source) if source else None, name)
+    made = from_graph(graph)
+    nodes = {
+        n: replace(node, inputs=tuple(source if i == INPUT else i for i in node.inputs))
+        for n, node in made.nodes.items()
+    }
+    blocks = {n: replace(b, collapsed=True) for n, b in made.blocks.items()}
+    grown = state.with_nodes({**state.nodes, **nodes}, blocks=MappingProxyType({**state.blocks, **blocks}))
+    return layout.tidy_block(grown, name, position), list(nodes)
 
 
-def _downsampling(state: DocumentState, at: Point, source: str | None, channels: int) -> Inserted:
-    chain = _Chain(state, at, source)
-    chain.conv(2 * channels, 3, stride=2, relu=nv.ReLU())
-    main = chain.conv(2 * channels, 3)
-    shortcut = chain.add(nv.Conv2d(2 * channels, 1, 2, bias=False), source or chain.names[0], down=112.0)
-    shortcut = chain.add(nv.BatchNorm2d(), shortcut, down=112.0)
-    chain.last = main
-    chain.join(nv.Add(), shortcut)
-    chain.add(nv.ReLU())
-    return chain.state, chain.names
+def _free_block_name(state: DocumentState, build: Callable) -> str:
+    """After the block's kind, with a number if it is taken or begins other names."""
+    return to_graph(state).free_name(getattr(build, "func", build).__name__, prefix=True)
 
-
-def _bottleneck(state: DocumentState, at: Point, source: str | None, channels: int) -> Inserted:
-    chain = _Chain(state, at, source)
-    narrow = max(1, channels // 4)
-    chain.conv(narrow, 1, relu=nv.ReLU())
-    chain.conv(narrow, 3, relu=nv.ReLU())
-    chain.conv(channels, 1)
-    chain.join(nv.Add(), source)
-    chain.add(nv.ReLU())
-    return chain.state, chain.names
-
-
-def _inverted_residual(state: DocumentState, at: Point, source: str | None, channels: int) -> Inserted:
-    chain = _Chain(state, at, source)
-    wide = 6 * channels
-    chain.conv(wide, 1, relu=nv.ReLU6())
-    chain.conv(wide, 3, groups=wide, relu=nv.ReLU6())
-    chain.conv(channels, 1)
-    return chain.join(nv.Add(), source)
-
-
-def _squeeze_excite(state: DocumentState, at: Point, source: str | None, channels: int) -> Inserted:
-    chain = _Chain(state, at, source)
-    for layer in (nv.GlobalAvgPool2d(), nv.Linear(max(1, channels // 4)), nv.ReLU(), nv.Linear(channels),
-                  nv.Sigmoid(), nv.Reshape((1, 1, channels))):  # fmt: skip
-        chain.add(layer)
-    return chain.join(nv.Multiply(), source)
-
-
-_BLOCKS = (
-    Entry("block:conv", "Conv-BN-ReLU", "block", "Convolution, batch normalisation and ReLU in a row", None,
-          _conv_block, "convolution batchnorm"),
-    Entry("block:residual", "Residual block", "block", "Two convolutions, and a shortcut around them", None,
-          _residual, "resnet basic skip shortcut"),
-    Entry("block:down", "Residual block, half size", "block", "Halves the image, doubles the channels, with a shortcut",
-          None, _downsampling, "resnet stride downsampling skip"),
-    Entry("block:bottleneck", "Bottleneck block", "block", "Narrow 1x1, 3x3, wide 1x1 and a shortcut", None,
-          _bottleneck, "resnet50 skip shortcut"),
-    Entry("block:inverted", "Inverted residual", "block", "Wide depthwise convolution between two 1x1 (MobileNet V2)",
-          None, _inverted_residual, "mobilenet depthwise"),
-    Entry("block:se", "Squeeze and excite", "block", "Weighs channels by what the whole image holds (SENet)", None,
-          _squeeze_excite, "attention gate senet"),
-)  # fmt: skip
 
 ENTRIES: tuple[Entry, ...] = (
-    *(_layer_entry(name, kind) for name, kind in LAYERS.items() if name != "Layer"), *_BLOCKS,
-)  # fmt: skip
+    *(_layer_entry(name, kind) for name, kind in LAYERS.items() if name != "Layer"),
+    *map(_block_entry, map(nv.blocks.entry, nv.blocks.names())),
+)
 BY_KEY = {entry.key: entry for entry in ENTRIES}
 #: Families in the order of the palette.
 FAMILIES = ("convolution", "activation", "pooling", "normalisation", "linear", "regularisation", "merge", "shape",
@@ -214,8 +158,10 @@ def fitting(entry: Entry, shape: Shape | None) -> tuple[Shape | None, str]:
             return entry.layer.output_shape(shape), ""
         except NnvisError as error:
             return None, str(error)
-    if entry.build is None:
+    if entry.block is None:
         return None, ""
-    state, names = entry.insert(DocumentState(input_shape=shape), (0.0, 0.0), INPUT)
-    analysis = analyse(state)
-    return analysis.shapes[names[-1]], analysis.faults[0].message if analysis.faults else ""
+    try:
+        graph = nv.Graph(shape)
+        return graph.shape_of(entry.block.build(graph, graph.input)), ""
+    except NnvisError as error:
+        return None, str(error)

@@ -111,7 +111,7 @@ def delete(state: DocumentState, names: Iterable[str], heal: bool = False) -> Do
 
 def _with_blocks(state: DocumentState, members: Mapping[str, frozenset[str]]) -> DocumentState:
     kept = {n: replace(state.blocks[n], members=m) for n, m in members.items() if m}
-    return replace(state, blocks=type(state.blocks)(kept))
+    return replace(state, blocks=MappingProxyType(kept))
 
 
 def move(state: DocumentState, places: Mapping[str, Point]) -> DocumentState:
@@ -131,8 +131,7 @@ def rename(state: DocumentState, old: str, new: str) -> DocumentState:
     new = new.strip()
     if new == old:
         return state
-    if not new or new == INPUT or new in state.nodes or new in state.blocks:
-        raise GraphError(f"A node cannot be called {new!r}: the name is {'empty' if not new else 'taken'}.", old)
+    _check_free(state, old, new, "node")
 
     def called(name: str | None) -> str | None:
         return new if name == old else name
@@ -143,7 +142,7 @@ def rename(state: DocumentState, old: str, new: str) -> DocumentState:
     }
     blocks = {n: replace(b, members=frozenset(map(called, b.members))) for n, b in state.blocks.items()}
     aux = MappingProxyType({called(n): weight for n, weight in state.aux_outputs.items()})
-    return state.with_nodes(nodes, output=called(state.output), aux_outputs=aux, blocks=type(state.blocks)(blocks))
+    return state.with_nodes(nodes, output=called(state.output), aux_outputs=aux, blocks=MappingProxyType(blocks))
 
 
 def insert_on_wire(state: DocumentState, wire: Wire, layer: Layer, position: Point) -> tuple[DocumentState, str]:
@@ -169,30 +168,51 @@ def set_input_shape(state: DocumentState, shape: Shape) -> DocumentState:
     return replace(state, input_shape=tuple(shape))
 
 
-def group(state: DocumentState, names: Iterable[str], name: str = "block") -> tuple[DocumentState, str]:
-    """Make a block of nodes, taking them out of other blocks."""
+def group(state: DocumentState, names: Iterable[str], name: str = "block", kind: str = "") -> tuple[DocumentState, str]:
+    """Make a block of nodes, in or around other blocks; those that it would cut lose the nodes."""
     members = frozenset(names) & set(state.nodes)
-    rest = {n: b.members - members for n, b in state.blocks.items()}
+    whole = {n for n, b in state.blocks.items() if b.members < members or members < b.members}
+    rest = {n: b.members if n in whole else b.members - members for n, b in state.blocks.items()}
     state = _with_blocks(state, rest)
     name = state.free_name(name)
-    return replace(state, blocks=type(state.blocks)({**state.blocks, name: Block(members)})), name
+    return replace(state, blocks=MappingProxyType({**state.blocks, name: Block(members, kind=kind)})), name
 
 
 def ungroup(state: DocumentState, name: str) -> DocumentState:
     """Dissolve a block; its nodes stay."""
-    return replace(state, blocks=type(state.blocks)({n: b for n, b in state.blocks.items() if n != name}))
+    return replace(state, blocks=MappingProxyType({n: b for n, b in state.blocks.items() if n != name}))
+
+
+def rename_block(state: DocumentState, old: str, new: str) -> DocumentState:
+    """Call a block `new`; GraphError if the name is empty or taken."""
+    new = new.strip()
+    if new == old:
+        return state
+    _check_free(state, old, new, "block")
+    return replace(state, blocks=MappingProxyType({new if n == old else n: b for n, b in state.blocks.items()}))
+
+
+def _check_free(state: DocumentState, old: str, new: str, what: str) -> None:
+    if not new or new == INPUT or new in state.nodes or new in state.blocks:
+        raise GraphError(f"A {what} cannot be called {new!r}: the name is {'empty' if not new else 'taken'}.", old)
 
 
 def collapse(state: DocumentState, name: str, collapsed: bool = True) -> DocumentState:
     """Draw a block as one node, or open it."""
     changed = replace(state.blocks[name], collapsed=collapsed)
-    return replace(state, blocks=type(state.blocks)({**state.blocks, name: changed}))
+    return replace(state, blocks=MappingProxyType({**state.blocks, name: changed}))
 
 
 def paste(
-    state: DocumentState, nodes: Mapping[str, NodeState], offset: Point = (32.0, 32.0)
+    state: DocumentState,
+    nodes: Mapping[str, NodeState],
+    offset: Point = (32.0, 32.0),
+    blocks: Mapping[str, Block] = MappingProxyType({}),
 ) -> tuple[DocumentState, list[str]]:
-    """Add copies of `nodes` under free names; wires among them are kept, others stay if their source exists."""
+    """Add copies of `nodes` under free names; wires among them are kept, others stay if their source exists.
+
+    So are `blocks`, all of whose members are among the nodes.
+    """
     names: dict[str, str] = {}
     grown = dict(state.nodes)
     for name in nodes:
@@ -203,4 +223,21 @@ def paste(
                        for i in node.inputs)  # fmt: skip
         place = node.position[0] + offset[0], node.position[1] + offset[1]
         grown[names[name]] = NodeState(node.layer, inputs, place)
-    return state.with_nodes(grown), list(names.values())
+    state = state.with_nodes(grown)
+    for name, block in blocks.items():
+        copied = replace(block, members=frozenset(names[m] for m in block.members))
+        state = replace(state, blocks=MappingProxyType({**state.blocks, state.free_name(name): copied}))
+    return state, list(names.values())
+
+
+def blocks_among(state: DocumentState, names: Iterable[str]) -> dict[str, Block]:
+    """The blocks all of whose nodes are among `names`."""
+    chosen = set(names)
+    return {n: b for n, b in state.blocks.items() if b.members <= chosen}
+
+
+def feed(state: DocumentState, source: str, places: Iterable[tuple[str, int]]) -> DocumentState:
+    """Connect `source` to several inputs, as of a collapsed block; GraphError if one of them cannot be."""
+    for target, slot in places:
+        state = connect(state, source, target, slot)
+    return state

@@ -24,6 +24,7 @@ from nnvis.runs import PausedRun
 from nnvis.runs.checkpoint import read_checkpoint
 from nnvis.runs.files import write_bytes
 from ui.document.analysis import working_graph
+from ui.document.blocks import nested
 from ui.document.layout import tidy
 from ui.document.state import Block, DocumentState, NodeState, Settings, from_graph, to_graph
 
@@ -194,7 +195,8 @@ def _checked(state: DocumentState) -> DocumentState:
         and all(isinstance(size, int) and size > 0 for size in state.input_shape)
         and all(len(point) == 2 and all(math.isfinite(value) for value in point) for point in points)
         and all(source is None or source in known for node in state.nodes.values() for source in node.inputs)
-        and all(block.members and block.members <= known for block in state.blocks.values())
+        and all(block.members and block.members <= state.nodes.keys() for block in state.blocks.values())
+        and nested(state.blocks.values())
         and (state.output is None or isinstance(state.output, str))
         and isinstance(state.settings.data, str) and 0 <= state.settings.validation < 1
     )  # fmt: skip
@@ -238,15 +240,14 @@ def state_to_dict(state: DocumentState) -> dict[str, Any]:
         "init": None if state.init is None else state.init.config(), "output": state.output,
         "input_position": list(state.input_position), "settings": state.settings.config(),
         "nodes": [node_to_dict(name, node) for name, node in state.nodes.items()],
-        "blocks": [{"name": n, "members": sorted(b.members), "collapsed": b.collapsed}
-                   for n, b in state.blocks.items()],
+        "blocks": [block_to_dict(name, block) for name, block in state.blocks.items()],
         **({"aux_outputs": dict(state.aux_outputs)} if state.aux_outputs else {}),
     }  # fmt: skip
 
 
 def state_from_dict(data: dict[str, Any]) -> DocumentState:
     """The document whose :func:`state_to_dict` this is."""
-    blocks = {b["name"]: Block(frozenset(b["members"]), bool(b["collapsed"])) for b in data["blocks"]}
+    blocks = dict(map(block_from_dict, data["blocks"]))
     return DocumentState(
         data["name"], tuple(data["input_shape"]), None if data["init"] is None else initializer(data["init"]),
         MappingProxyType(dict(map(node_from_dict, data["nodes"]))), MappingProxyType(blocks), data["output"],
@@ -267,6 +268,16 @@ def node_from_dict(data: dict[str, Any]) -> tuple[str, NodeState]:
     """Name and node from :func:`node_to_dict`."""
     layer = Layer.from_config(data["kind"], data["config"])
     return data["name"], NodeState(layer, tuple(data["inputs"]), tuple(data["position"]))
+
+
+def block_to_dict(name: str, block: Block) -> dict[str, Any]:
+    """A block as plain JSON values; the clipboard holds these, too."""
+    return {"name": name, "members": sorted(block.members), "collapsed": block.collapsed, "kind": block.kind}
+
+
+def block_from_dict(data: dict[str, Any]) -> tuple[str, Block]:
+    """Name and block from :func:`block_to_dict`."""
+    return data["name"], Block(frozenset(data["members"]), bool(data["collapsed"]), data.get("kind", ""))
 
 
 def _graph_file(state: DocumentState) -> bytes:

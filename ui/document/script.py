@@ -36,6 +36,10 @@ def python_script(state: DocumentState) -> str:
         sources = [variables[i] for i in node.inputs]
         inputs = sources[0] if len(sources) == 1 else f"[{', '.join(sources)}]"
         lines.append(f"{variables[node.name]} = g.add({_layer(node.layer)}, {inputs}, name={node.name!r})\n")
+    for name, block in graph.blocks.items():
+        members = ", ".join(variables[n] for n in block.nodes)
+        kind = f", kind={block.kind!r}" if block.kind else ""
+        lines.append(f"g.group({name!r}, [{members}]{kind})\n")
     lines += [f"g.add_aux_output({variables[name]}, {weight})\n" for name, weight in graph.aux_outputs.items()]
     lines.append(f"g.output = {variables[graph.output.name]}\n\n")
     return "".join(lines) + _training(state)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+import nnvis.graph
 from nnvis.graph import INPUT, Graph, Node
 from nnvis.init import Initializer
 from nnvis.layers.base import Layer, Shape
@@ -22,6 +23,8 @@ from nnvis.options import TrainOptions
 Point = tuple[float, float]
 #: One connection: (source node or "input", target node, number of the target's input).
 Wire = tuple[str, str, int]
+#: In a network of more nodes than this, blocks are collapsed when it is opened.
+MANY = 100
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,11 @@ class NodeState:
 
 @dataclass(frozen=True)
 class Block:
-    """Nodes that are drawn as one when collapsed."""
+    """Nodes that are drawn as one when collapsed. A block may hold others; `kind` is a name in :mod:`nnvis.blocks`."""
 
     members: frozenset[str]
     collapsed: bool = False
+    kind: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +152,9 @@ def to_graph(state: DocumentState, output: str | None = None) -> Graph:
     if chosen is not None and chosen in graph.nodes:
         graph.output = chosen
     graph.aux_outputs = {name: weight for name, weight in state.aux_outputs.items() if name in graph.nodes}
+    place = {name: number for number, name in enumerate(state.nodes)}
+    for name, block in state.blocks.items():
+        graph.blocks[name] = nnvis.graph.Block(tuple(sorted(block.members, key=place.__getitem__)), block.kind)
     return graph
 
 
@@ -157,8 +164,15 @@ def from_graph(graph: Graph, settings: Settings | None = None) -> DocumentState:
     return DocumentState(
         graph.name, graph.input_shape, graph.init, MappingProxyType(nodes),
         output=graph.output.name if nodes else None, settings=settings or Settings(),
-        aux_outputs=MappingProxyType(dict(graph.aux_outputs)),
+        aux_outputs=MappingProxyType(dict(graph.aux_outputs)), blocks=MappingProxyType(_blocks(graph)),
     )  # fmt: skip
+
+
+def _blocks(graph: Graph) -> dict[str, Block]:
+    """Collapsed at first where nobody could read all nodes at once."""
+    kept = {name: frozenset(block.nodes) & graph.nodes.keys() for name, block in graph.blocks.items()}
+    many = len(graph) > MANY
+    return {name: Block(members, many, graph.blocks[name].kind) for name, members in kept.items() if members}
 
 
 def slots(layer: Layer, inputs: tuple[str | None, ...] = ()) -> tuple[str | None, ...]:

@@ -9,8 +9,9 @@ from nnvis.errors import ConfigError
 from nnvis.graph import INPUT
 from nnvis.init import initializer
 from ui.document import edits
+from ui.document.catalog import kind_title
 from ui.document.fields import Field, read_text
-from ui.document.state import DocumentState
+from ui.document.state import Block, DocumentState
 from ui.history import Document
 from ui.inspector.editors import Editor, editor
 from ui.inspector.page import Page, show_text
@@ -73,11 +74,23 @@ class SelectionPage(Page):
         self.refresh()
 
     def refresh(self) -> None:
-        count = len(self.document.selection)
-        self.title.setText(f"{count} node{'s' * (count != 1)} selected")
-        self.facts.setText("Ctrl+G makes a block of them, Ctrl+D copies them, Del deletes them.")
-        chosen = set(self.document.selection)
-        self._problems.show_faults([f for f in self.document.analysis.faults if f.node in chosen])
+        chosen, state = self.document.selection, self.document.state
+        within = {m for name in chosen for m in (state.blocks[name].members if name in state.blocks else (name,))}
+        if len(chosen) == 1 and chosen[0] in state.blocks:
+            self._say_block(chosen[0], state.blocks[chosen[0]])
+        else:
+            self.title.setText(f"{len(chosen)} node{'s' * (len(chosen) != 1)} selected")
+            self.facts.setText("Ctrl+G makes a block of them, Ctrl+D copies them, Del deletes them.")
+        self._problems.show_faults([f for f in self.document.analysis.faults if f.node in within])
+
+    def _say_block(self, name: str, block: Block) -> None:
+        count = sum(self.document.analysis.parameters.get(node, 0) for node in block.members)
+        kind = f"{kind_title(block.kind)}: " if block.kind else ""
+        self.title.setText(name)
+        self.facts.setText(
+            f"{kind}{len(block.members)} nodes, {count:,} parameters.<br>"
+            "A double-click or Ctrl+E opens it, F2 renames it, Ctrl+Shift+G dissolves it."
+        )
 
 
 def read_shape(text: str) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nnvis.graph import INPUT
-from ui.document import edits
+from ui.document import blocks, edits
 from ui.document.catalog import BY_KEY
 from ui.document.state import Point, Wire
 from ui.history import Document
@@ -51,7 +51,14 @@ def add_entry(
 
 def _waiting(document: Document) -> str | None:
     """The selected node, or the input of an empty canvas, if nothing reads it yet."""
-    state, chosen = document.state, document.selection
+    state = document.state
+    chosen = [blocks.exit_of(state, n) if n in state.blocks else n for n in document.selection]
     if len(chosen) == 1 and (chosen[0] in state.nodes or chosen[0] == INPUT) and not state.readers(chosen[0]):
         return chosen[0]
     return INPUT if not state.nodes else None
+
+
+def select_end(document: Document, names: list[str]) -> None:
+    """Select the last of some nodes that were added, or the collapsed block that stands for it."""
+    away = blocks.hidden(document.state)
+    document.select(away.get(name, name) for name in names[-1:])

@@ -10,7 +10,7 @@ from nnvis.layers.base import describe
 from ui.document.catalog import ENTRIES, fitting
 from ui.document.state import Point
 from ui.history import Document
-from ui.palette.actions import add_entry
+from ui.palette.actions import add_entry, select_end
 from ui.theme import RADIUS, look
 
 _KEY = Qt.ItemDataRole.UserRole
@@ -103,7 +103,7 @@ class SearchPopup(QWidget):
             return
         self.hide()
         names = add_entry(self.document, row.data(0, _KEY), self.position, self.source, target=self.target)
-        self.document.select(names[-1:])
+        select_end(self.document, names)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:

@@ -45,6 +45,7 @@ SPECS = (
     Spec("&Edit", "&Group as block", "canvas.group_selection", "Ctrl+G"),
     Spec("&Edit", "&Ungroup", "canvas.ungroup_selection", "Ctrl+Shift+G"),
     Spec("&Edit", "Collapse or open &block", "canvas.toggle_collapse", "Ctrl+E"),
+    Spec("&Edit", "Open or collapse all blocks", "canvas.toggle_all", "Ctrl+Shift+E"),
     Spec("&Edit", "Align left", "canvas.align_left"),
     Spec("&Edit", "Align top", "canvas.align_top"),
     Spec("&Edit", "&Find node ...", "find_node", "Ctrl+F", "mdi6.magnify"),

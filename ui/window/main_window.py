@@ -14,12 +14,13 @@ from nnvis.errors import NnvisError
 from nnvis.graph import INPUT
 from ui.canvas.export import write_picture
 from ui.canvas.view import CanvasView
+from ui.document.blocks import shown_alone
 from ui.document.data_fit import misfit
 from ui.document.layout import place_after
 from ui.document.state import DocumentState
 from ui.history import Document
 from ui.inspector import Inspector
-from ui.palette.actions import add_entry
+from ui.palette.actions import add_entry, select_end
 from ui.palette.palette import Palette
 from ui.palette.search import SearchPopup
 from ui.scopes.budget import BUDGET
@@ -190,9 +191,9 @@ class MainWindow(QMainWindow):
     def _add_from_palette(self, key: str) -> None:
         chosen = self.document.selection[0] if len(self.document.selection) == 1 else None
         state = self.document.state
-        last = chosen if chosen in state.nodes else next(reversed(state.nodes), INPUT)
-        names = add_entry(self.document, key, place_after(state, last))
-        self.document.select(names[-1:])
+        last = next(reversed(shown_alone(state)), INPUT)
+        known = chosen in state.nodes or chosen in state.blocks
+        select_end(self.document, add_entry(self.document, key, place_after(state, chosen if known else last)))
 
     def _search(self, request) -> None:
         self.search.open(self.document, request.position, request.global_pos, request.source, request.target)

@@ -32,9 +32,10 @@ class Sentences(QObject):
         window.canvas.fault_clicked.connect(lambda name, _: self.offer_fixes(name))
 
     def offer_fixes(self, name: str) -> None:
-        """The fault on a node, and what helps."""
+        """The fault on a node, or in a collapsed block, and what helps."""
+        block = self.document.state.blocks.get(name)
         for fault in self.document.analysis.faults:
-            if fault.node == name:
+            if fault.node == name or (block and fault.node in block.members):
                 self.say_fault(fault)
                 return
 

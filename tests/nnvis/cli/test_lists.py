@@ -15,6 +15,13 @@ def test_summary_shows_each_node_and_the_totals(nnvis):
     assert all(node.name in out for node in nv.zoo.build("lenet5"))
 
 
+def test_summary_by_block_has_one_row_for_each_and_the_same_totals(nnvis):
+    loose, rows = (nnvis("summary", "googlenet", "--json", *more).json for more in ((), ("--blocks",)))
+    assert rows["total"] == loose["total"] and len(rows["nodes"]) < 40 < len(loose["nodes"])
+    block = next(row for row in rows["nodes"] if row["name"] == "inception3a")
+    assert (block["kind"], block["inputs"], block["shape"]) == ("inception", ["maxpool2"], [28, 28, 256])
+
+
 def test_summary_as_json_holds_the_costs_of_the_batch(nnvis):
     one, eight = nnvis("summary", "lenet5", "--json").json, nnvis("summary", "lenet5", "--batch", 8, "--json").json
     assert one["total"]["parameters"] == eight["total"]["parameters"] == 61_706
@@ -52,9 +59,41 @@ def test_summary_elides_long_names_only_where_a_terminal_is_narrow(nnvis, tmp_pa
 def test_zoo_lists_every_network_with_its_size(nnvis):
     listed = {entry["name"]: entry for entry in nnvis("zoo", "--json").json}
     assert list(listed) == nv.zoo.names()
-    assert listed["lenet5"]["parameters"] == 61_706
+    lenet, pixels = listed["lenet5"], 2 * 28 * 28 * 6 + 14 * 14 * 6 + 2 * 10 * 10 * 16
+    assert (lenet["family"], lenet["parameters"], lenet["depth"]) == ("lenet", 61_706, 5)
+    assert lenet["multiply_adds"] == 416_520
+    # The second pooling, whose flattening is a view; two hidden layers with activations; and ten logits.
+    assert lenet["activation_bytes"] == 4 * (pixels + 400 + 2 * 120 + 2 * 84 + 10)
     out = nnvis("zoo").out
     assert all(name in out for name in listed)
+
+
+def test_zoo_fits_a_narrow_terminal_family_by_family(nnvis, monkeypatch):
+    from nnvis.cli import console
+    from nnvis.zoo.families import FAMILIES
+
+    monkeypatch.setattr(console, "PIPE_WIDTH", 80)
+    lines = nnvis("zoo").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    first = [line.split()[0] for line in lines if line]
+    assert [name for name in first if name in nv.zoo.names()] == nv.zoo.names()
+    assert [line for line in lines if line in FAMILIES.values()] == list(FAMILIES.values())
+    assert "longest path" in lines[-3]
+
+
+def test_zoo_allocates_no_weights(nnvis, monkeypatch):
+    from nnvis.parameters import Parameters
+
+    monkeypatch.setattr(Parameters, "__init__", lambda *args: pytest.fail("weights were allocated"))
+    assert nnvis("zoo").code == 0 and nnvis("summary", "vgg16").code == 0
+
+
+def test_summary_says_what_inference_leaves_out(nnvis):
+    out = nnvis("summary", "googlenet").out
+    assert "13,004,888" in out and "inference has\n6,624,904 parameters" in out
+    data = nnvis("summary", "googlenet", "--json").json
+    assert data["total"]["parameters"] == 13_004_888 and data["inference"]["parameters"] == 6_624_904
+    assert "inference" not in nnvis("summary", "lenet5").out
 
 
 def test_datasets_lists_every_data_set(nnvis):

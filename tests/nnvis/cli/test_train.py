@@ -72,9 +72,11 @@ def test_a_run_on_a_path_can_be_resumed_from_another_folder(nnvis, tmp_path, mon
     assert nnvis("train", "--resume", "../run", "--epochs", 2).code == 0
 
 
-def test_a_limit_keeps_all_classes_of_data_sorted_by_class(nnvis, tmp_path):
-    np.savez(tmp_path / "d.npz", x_train=np.zeros((400, 2), np.float32), y_train=np.arange(400) // 100,
-             x_test=np.zeros((40, 2), np.float32), y_test=np.arange(40) // 10)  # fmt: skip
+@pytest.mark.parametrize("cycling", [False, True], ids=["sorted by class", "classes in turn"])
+def test_a_limit_keeps_all_classes(nnvis, tmp_path, cycling):
+    labels, held = (np.arange(count) % 4 if cycling else np.arange(count) // (count // 4) for count in (400, 40))
+    np.savez(tmp_path / "d.npz", x_train=np.zeros((400, 2), np.float32), y_train=labels,
+             x_test=np.zeros((40, 2), np.float32), y_test=held)  # fmt: skip
     words = ("train", "logistic", "--data", "d.npz", "--device", "reference", "--epochs", 1, "--limit", 20)
     assert nnvis(*words).code == 0
     confusion = nnvis("eval", "runs/logistic-d-1", "--confusion", "--json").json["confusion"]

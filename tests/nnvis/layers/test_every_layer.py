@@ -166,6 +166,17 @@ def test_upsampling_is_right_for_any_scale(c, h, w, scale, mode, n):
     check_layer(nv.Upsample(scale, mode), (h, w, c), batch=n)
 
 
+@given(
+    c=channels, h=sizes, w=sizes, scale=st.sampled_from([1.5, (2.5, 1.1), (1.0, 3.2)]), size=pairs, n=batches,
+    how=st.sampled_from([("nearest", False), ("bilinear", False), ("bilinear", True)]),
+)  # fmt: skip
+@few
+def test_upsampling_by_broken_factors_and_to_a_size(c, h, w, scale, size, how, n):
+    mode, align = how
+    check_layer(nv.Upsample(scale, mode, align_corners=align), (h, w, c), batch=n)
+    check_layer(nv.Upsample(mode=mode, size=(3 * size[0], 4 * size[1]), align_corners=align), (h, w, c), batch=n)
+
+
 def test_reshape_keeps_the_values_in_order():
     check_layer(nv.Reshape((6, -1)), (3, 4, 5))
 
@@ -196,6 +207,10 @@ def test_every_layer_kind_is_covered_here():
         (lambda: nv.LocalResponseNorm(0), "size"),
         (lambda: nv.Upsample(0), "scale_factor"),
         (lambda: nv.Upsample(2, "cubic"), "mode"),
+        (lambda: nv.Upsample(-1.5), "scale_factor"),
+        (lambda: nv.Upsample((1, 2, 3)), "scale_factor"),
+        (lambda: nv.Upsample(size=0), "size"),
+        (lambda: nv.Upsample(2, align_corners=True), "align_corners"),
         (lambda: nv.StochasticDepth(1.0), "rate"),
         (lambda: nv.BranchSoftmax(0), "branches"),
         (lambda: nv.Split(2, part=2), "part"),
@@ -224,6 +239,7 @@ def test_an_impossible_option_is_refused_by_name(make, words):
         (nv.Split(2), [(5, 5, 3)], "cannot cut 3 channels"),
         (nv.Reshape((7,)), [(2, 3)], "6 values"),
         (nv.BatchNorm1d(), [(5, 5, 3)], "BatchNorm2d"),
+        (nv.Upsample(0.2), [(4, 9, 3)], "leaves nothing of its input 4x9x3"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_explained(layer, shapes, words):

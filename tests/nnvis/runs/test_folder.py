@@ -60,6 +60,21 @@ def test_a_source_remembers_how_to_load_the_data(tmp_path, monkeypatch):
         DataSource("moons", limit=0).load()
 
 
+@pytest.mark.parametrize("name", ["shapes", "moons"])
+def test_a_limit_leaves_each_class_its_share_and_takes_the_same_examples_always(name):
+    whole, few = DataSource(name).load(), DataSource(name, limit=60, seed=1).load()
+    for split, part in ((whole.train, few.train), (whole.test, few.test)):
+        shares = [np.bincount(each.labels, minlength=whole.num_classes) / len(each) for each in (split, part)]
+        np.testing.assert_allclose(shares[1], shares[0], atol=1.01 / 60)
+    np.testing.assert_array_equal(DataSource(name, limit=60, seed=2).load().train.images, few.train.images)
+
+
+def test_a_limit_on_regression_draws_at_random(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.zeros((400, 2), np.float32), y=np.arange(400, dtype=np.float32) % 4)
+    targets = DataSource(str(tmp_path / "d.npz"), limit=50).load().train.labels
+    assert len(targets) == 50 and len(np.unique(targets)) == 4
+
+
 def test_a_second_run_does_not_overwrite_the_first(tmp_path):
     nv.fit(mlp(), moons(), out=tmp_path)
     before = (tmp_path / "config.json").read_bytes()

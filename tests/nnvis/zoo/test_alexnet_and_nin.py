@@ -106,3 +106,21 @@ def test_alexnet_starts_as_the_paper_says():
     assert ones == {f"{name}.bias" for name in ("conv2", "conv4", "conv5", "fc6", "fc7")}
     with pytest.raises(ConfigError, match="forms"):
         nv.zoo.alexnet(form="1998")
+
+
+def convolutions(*layers: tuple[int, int, int]) -> int:
+    """Parameters of convolutions given as (kernel size, input channels, output channels)."""
+    return sum(k * k * inputs * outputs + outputs for k, inputs, outputs in layers)
+
+
+def test_parameters_of_network_in_network_are_those_of_its_layers():
+    cifar = convolutions(
+        (5, 3, 192), (1, 192, 160), (1, 160, 96), (5, 96, 192), (1, 192, 192), (1, 192, 192),
+        (3, 192, 192), (1, 192, 192), (1, 192, 10),
+    )  # fmt: skip
+    assert nv.zoo.nin(10, (32, 32, 3)).num_parameters() == cifar == 966_986
+    imagenet = convolutions(
+        (11, 3, 96), (1, 96, 96), (1, 96, 96), (5, 96, 256), (1, 256, 256), (1, 256, 256),
+        (3, 256, 384), (1, 384, 384), (1, 384, 384), (3, 384, 1024), (1, 1024, 1024), (1, 1024, 1000),
+    )  # fmt: skip
+    assert nv.zoo.nin().num_parameters() == imagenet == 7_595_176

@@ -1,12 +1,15 @@
-"""CondConv MobileNet V1 beside the same network written in PyTorch."""
+"""CondConv MobileNets and ResNet-20 beside the same networks written in PyTorch."""
 
 from __future__ import annotations
+
+from collections import OrderedDict
 
 import pytest
 
 import nnvis as nv
 from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
-from tests.nnvis.zoo.test_mobilenet import DepthwiseSeparable
+from tests.nnvis.zoo.test_cifar import BasicBlock, cifar
+from tests.nnvis.zoo.test_mobilenet import DepthwiseSeparable, InvertedResidual, conv_bn
 
 nn = torch.nn
 EXPERTS = 3
@@ -46,9 +49,9 @@ class Conditional(nn.Module):
 
 
 class Classifier(CondConv):
-    def __init__(self):
-        super().__init__(256, 10, 1, bias=True)
-        self.routing_fn = nn.Linear(256, EXPERTS)
+    def __init__(self, inputs: int = 256):
+        super().__init__(inputs, 10, 1, bias=True)
+        self.routing_fn = nn.Linear(inputs, EXPERTS)
 
     def forward(self, x):
         routing = self.routing_fn(x.mean((2, 3))).sigmoid()
@@ -75,13 +78,110 @@ class CondConvMobileNet(nn.Module):
         return self.classifier(self.blocks(self.bn1(self.conv_stem(x)).relu()))
 
 
+class ConditionalInverted(nn.Module):
+    """Expanded six times."""
+
+    def __init__(self, inputs: int, channels: int, stride: int):
+        super().__init__()
+        hidden = 6 * inputs
+        self.routing_fn = nn.Linear(inputs, EXPERTS)
+        expand = nn.Sequential(CondConv(inputs, hidden, 1), nn.BatchNorm2d(hidden))
+        depthwise = nn.Sequential(CondConv(hidden, hidden, 3, stride, hidden), nn.BatchNorm2d(hidden))
+        self.conv = nn.ModuleList([expand, depthwise, CondConv(hidden, channels, 1), nn.BatchNorm2d(channels)])
+        self.skip = stride == 1 and inputs == channels
+
+    def forward(self, x):
+        routing, y = self.routing_fn(x.mean((2, 3))).sigmoid(), x
+        for conv, norm in self.conv[:2]:
+            y = nn.functional.relu6(norm(conv(y, routing)))
+        y = self.conv[3](self.conv[2](y, routing))
+        return x + y if self.skip else y
+
+
+def condconv_mobilenet_v2(small: bool) -> nn.Module:
+    """Width 0.25; the last six of seventeen blocks are conditional."""
+    stages = ((1, 8, 1, 1), (6, 8, 2, 2), (6, 8, 3, 2), (6, 16, 4, 2), (6, 24, 3, 1), (6, 40, 3, 2), (6, 80, 1, 1))
+    layers, inputs = [conv_bn(3, 8, 3, 1 if small else 2)], 8
+    for stage, (expansion, channels, blocks, stride) in enumerate(stages):
+        for block in range(blocks):
+            step = 1 if block or (small and stage == 1) else stride
+            plain = len(layers) <= 11
+            made = InvertedResidual(inputs, channels, step, expansion) if plain else None
+            layers.append(made or ConditionalInverted(inputs, channels, step))
+            inputs = channels
+    features = nn.Sequential(*layers, conv_bn(80, 1280, 1))
+    return nn.Sequential(OrderedDict(features=features, classifier=Classifier(1280)))
+
+
+class ConditionalBasic(BasicBlock):
+    def __init__(self, inputs: int, channels: int, stride: int):
+        super().__init__(inputs, channels, stride)
+        self.routing_fn = nn.Linear(inputs, EXPERTS)
+        self.conv1, self.conv2 = CondConv(inputs, channels, 3, stride), CondConv(channels, channels, 3)
+
+    def branch(self, x):
+        routing = self.routing_fn(x.mean((2, 3))).sigmoid()
+        y = self.bn1(self.conv1(x, routing)).relu()
+        return self.bn2(self.conv2(y, routing))
+
+
+def condconv_resnet20() -> nn.Module:
+    """Width 8."""
+
+    def block(stage: int, number: int, inputs: int, channels: int, stride: int) -> nn.Module:
+        return (ConditionalBasic if stage == 2 else BasicBlock)(inputs, channels, stride)
+
+    model = cifar(8, block)
+    del model.avgpool, model.flatten
+    model.fc = Classifier(32)
+    return model
+
+
+CASES = {
+    "condconv_mobilenet_v1": (CondConvMobileNet, (64, 64, 3), {"dropout": 0, "width_mult": 0.25}),
+    "condconv_mobilenet_v2": (lambda: condconv_mobilenet_v2(False), (64, 64, 3), {"dropout": 0, "width_mult": 0.25}),
+    "condconv_mobilenet_v2, small": (
+        lambda: condconv_mobilenet_v2(True), (32, 32, 3), {"dropout": 0, "width_mult": 0.25}
+    ),
+    "condconv_resnet20": (condconv_resnet20, (16, 16, 3), {"width": 8}),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-def test_logits_and_gradients_agree(training):
+@pytest.mark.parametrize("case", list(CASES))
+def test_logits_and_gradients_agree(case, training):
     torch.manual_seed(0)
-    model = CondConvMobileNet()
+    make, shape, options = CASES[case]
+    model = make()
     shake_batch_norms(model)
-    graph = nv.zoo.condconv_mobilenet_v1(10, (64, 64, 3), experts=EXPERTS, dropout=0, width_mult=0.25)
+    graph = nv.zoo.build(case.partition(",")[0], num_classes=10, input_shape=shape, experts=EXPERTS, **options)
     assert_twins_agree(model, graph, training)
+
+
+def by_experts(filters: int, inputs: int, experts: int = 8) -> int:
+    """Parameters that experts add to a block of so many filter values: theirs, and the routing's."""
+    return (experts - 1) * filters + (inputs + 1) * experts
+
+
+def test_parameters_of_the_conditional_mobilenet_v2_are_as_the_formula_says():
+    #: Input and output channels of the last six inverted residuals.
+    widths = (96, 96), (96, 96), (96, 160), (160, 160), (160, 160), (160, 320)
+    blocks = sum(by_experts(6 * i * i + 9 * 6 * i + 6 * i * o, i) for i, o in widths)
+    extra = blocks + by_experts(1280 * 1000 + 1000, 1280)
+    assert nv.zoo.condconv_mobilenet_v2().num_parameters() == nv.zoo.mobilenet_v2().num_parameters() + extra
+
+
+def test_parameters_of_the_conditional_resnet20_are_as_the_formula_says():
+    blocks = sum(by_experts(9 * i * 64 + 9 * 64 * 64, i) for i in (32, 64, 64))
+    extra = blocks + by_experts(64 * 10 + 10, 64)
+    assert nv.zoo.condconv_resnet20().num_parameters() == nv.zoo.resnet20().num_parameters() + extra
+
+
+def test_parameters_of_the_conditional_mobilenet_v1_are_as_the_formula_says():
+    widths = [(256, 512)] + [(512, 512)] * 5 + [(512, 1024), (1024, 1024)]
+    blocks = sum(by_experts(9 * i + i * o, i) for i, o in widths)
+    extra = blocks + by_experts(1024 * 1000 + 1000, 1024)
+    assert nv.zoo.condconv_mobilenet_v1().num_parameters() == nv.zoo.mobilenet_v1().num_parameters() + extra
 
 
 def test_with_experts_that_are_all_alike_it_is_a_mobilenet():

@@ -55,9 +55,10 @@ MODULES = {
 class GoogLeNet(nn.Module):
     """Width 1/8."""
 
-    def __init__(self, aux: bool):
+    def __init__(self, aux: bool, small: bool = False):
         super().__init__()
-        self.conv1, self.conv2, self.conv3 = Conv(3, 8, 7, 2), Conv(8, 8), Conv(8, 24, 3)
+        self.small = small
+        self.conv1, self.conv2, self.conv3 = Conv(3, 8, *((3, 1) if small else (7, 2))), Conv(8, 8), Conv(8, 24, 3)
         inputs, self.heads = 24, {}
         for name, widths in MODULES.items():
             module = Inception(inputs, *widths)
@@ -72,7 +73,8 @@ class GoogLeNet(nn.Module):
         def pool(x, kernel=3):
             return nn.functional.max_pool2d(x, kernel, 2, ceil_mode=True)
 
-        x, found = pool(self.conv3(self.conv2(pool(self.conv1(x))))), []
+        x = self.conv1(x)
+        x, found = pool(self.conv3(self.conv2(x if self.small else pool(x)))), []
         for name in MODULES:
             x = getattr(self, f"inception{name}")(x)
             if self.training and name in self.heads:
@@ -83,17 +85,36 @@ class GoogLeNet(nn.Module):
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
-@pytest.mark.parametrize("aux", [True, False])
-def test_logits_and_gradients_agree(aux, training):
+@pytest.mark.parametrize(("size", "aux"), [(64, True), (64, False), (32, True)])
+def test_logits_and_gradients_agree(size, aux, training):
     torch.manual_seed(0)
-    model = GoogLeNet(aux)
+    model = GoogLeNet(aux, small=size == 32)
     shake_batch_norms(model)
     options = {"aux": aux, "dropout": 0, "aux_dropout": 0, "width_mult": 0.125}
-    assert_twins_agree(model, nv.zoo.googlenet(10, (64, 64, 3), **options), training)
+    assert_twins_agree(model, nv.zoo.googlenet(10, (size, size, 3), **options), training)
+
+
+def test_auxiliary_classifiers_are_there_unless_asked_not_to_and_cost_inference_nothing():
+    for size in (224, 32):
+        with_heads, without = nv.zoo.googlenet(10, (size, size, 3)), nv.zoo.googlenet(10, (size, size, 3), aux=False)
+        assert with_heads.aux_outputs == {"aux1.fc2": 0.3, "aux2.fc2": 0.3} and not without.aux_outputs
+        assert with_heads.shapes()["aux1.pool"] == with_heads.shapes()["aux2.pool"][:2] + (512,) == (4, 4, 512)
+        assert with_heads.num_parameters() > without.num_parameters()
+        assert with_heads.multiply_adds() == without.multiply_adds()
+        assert with_heads.activation_bytes() == without.activation_bytes()
+
+
+def test_weights_with_auxiliary_classifiers_predict_in_a_network_without():
+    options = {"num_classes": 4, "input_shape": (32, 32, 3), "width_mult": 0.125}
+    net = nv.Network(nv.zoo.googlenet(**options), seed=3)
+    bare = nv.Network(nv.zoo.googlenet(**options, aux=False))
+    bare.load_state_dict(net.state_dict(), strict=False)
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+    np.testing.assert_array_equal(bare.forward(x), net.forward(x))
 
 
 def test_it_learns_with_auxiliary_classifiers_and_predicts_without_them():
-    net = nv.Network(nv.zoo.googlenet(4, (32, 32, 3), aux=True, dropout=0, aux_dropout=0, width_mult=0.125))
+    net = nv.Network(nv.zoo.googlenet(4, (32, 32, 3), dropout=0, aux_dropout=0, width_mult=0.125))
     trainer = nv.Trainer(net, optimizer=nv.SGD(lr=0.05, momentum=0.9))
     random = np.random.default_rng(0)
     x, labels = random.normal(size=(16, 32, 32, 3)).astype(np.float32), np.arange(16) % 4

@@ -172,3 +172,14 @@ def test_non_local_blocks_and_offsets_do_nothing_at_first():
         np.testing.assert_allclose(net.forward(x), plain.forward(x), rtol=1e-3, atol=1e-4)
     with pytest.raises(ConfigError, match="versions 1 and 2"):
         nv.zoo.deform_resnet50(version=3)
+
+
+def test_parameters_of_attention_and_offsets_are_as_the_formulas_say():
+    plain = nv.zoo.resnet50().num_parameters()
+    # Two blocks on 512 channels and three on 1024: three 1x1 convolutions to half of them and one back, with biases.
+    attention = sum(n * (3 * (c * c // 2 + c // 2) + c * c // 2 + c) for n, c in ((2, 512), (3, 1024)))
+    assert nv.zoo.nonlocal_resnet50().num_parameters() == plain + attention
+    # Offsets of three blocks on 512 channels; in version 2 factors too, and of four and six blocks before.
+    for version, outputs, blocks in ((1, 18, [(3, 512)]), (2, 27, [(4, 128), (6, 256), (3, 512)])):
+        offsets = sum(n * (9 * c * outputs + outputs) for n, c in blocks)
+        assert nv.zoo.deform_resnet50(version=version).num_parameters() == plain + offsets

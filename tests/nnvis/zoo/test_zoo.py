@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import inspect
+import re
+
 import numpy as np
 import pytest
 
@@ -56,8 +59,9 @@ from nnvis.errors import ConfigError, ShapeError, UnknownNameError
         ("condconv_mobilenet_v1", {}, 32_826_824),
         ("darts_v2", {}, 4_718_752),
         ("darts_v2", {"num_classes": 10, "input_shape": (32, 32, 3)}, 3_349_342),
-        ("googlenet", {}, 6_624_904),
-        ("googlenet", {"aux": True}, 13_004_888),
+        ("googlenet", {}, 13_004_888),
+        ("googlenet", {"aux": False}, 6_624_904),
+        ("sk_resnet18", {}, 11_958_056),
         ("vgg11", {}, 132_863_336),
         ("vgg13", {}, 133_047_848),
         ("vgg16", {}, 138_357_544),
@@ -75,11 +79,11 @@ def test_parameter_counts_are_the_published_ones(name, options, parameters):
 @pytest.mark.parametrize(
     ("name", "millions"),
     [
+        ("mobilenet_v2", 300),
         ("mobilenet_v1", 569),
-        ("mobilenet_v2", 301),
         ("resnet18", 1814),
-        ("resnet50", 4089),
-        ("vgg16", 15_470),
+        ("resnet50", 4100),
+        ("vgg16", 15_500),
         ("googlenet", 1498),
         ("shufflenet_v2_x1_0", 146),
         ("mnasnet1_0", 315),
@@ -90,6 +94,27 @@ def test_parameter_counts_are_the_published_ones(name, options, parameters):
 )
 def test_multiply_adds_are_the_published_ones(name, millions):
     assert nv.zoo.build(name).multiply_adds() == pytest.approx(1e6 * millions, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("name", "layers"),
+    [
+        ("logistic", 1),
+        ("lenet5", 5),
+        ("alexnet", 8),
+        ("vgg16", 16),
+        ("vgg19_bn", 19),
+        ("googlenet", 22),
+        ("resnet18", 18),
+        ("resnet50", 50),
+        ("resnet152", 152),
+        ("resnet56", 56),
+        ("resnet1202", 1202),
+        ("mobilenet_v1", 28),
+    ],
+)
+def test_depth_is_counted_as_the_papers_count_it(name, layers):
+    assert nv.zoo.build(name).depth() == layers
 
 
 #: What makes a network small enough for a test, where it has the option.
@@ -125,6 +150,15 @@ def test_every_network_says_what_it_is_and_how_to_train_it(name):
     entry = nv.zoo.entry(name)
     assert entry.summary.endswith(".") or ":" in entry.summary
     assert {"lr", "epochs", "batch_size"} <= set(entry.defaults)
+
+
+@pytest.mark.parametrize("name", nv.zoo.names())
+def test_every_network_names_its_source_and_says_what_small_images_change(name):
+    text = inspect.getdoc(nv.zoo.entry(name).build)
+    assert re.search(r"\b(19|20)\d\d\b", text), "no year"
+    assert re.search(r"\b(table|figure|section|chapter)s? \d", " ".join(text.split())), "no table, figure or section"
+    assert re.search(r"32x32|mall images as|Strides|Of any size", text), "nothing on small images"
+    assert max(map(len, nv.zoo.entry(name).build.__doc__.splitlines())) <= 120
 
 
 def test_the_plain_twin_of_a_resnet_has_the_same_parameters_and_no_shortcut():
