@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 from PySide6.QtCore import QObject, Signal
@@ -32,10 +33,17 @@ class _Replace(QUndoCommand):
         return True
 
     def redo(self) -> None:
-        self.document._show(self.after)
+        self._show(self.after)
 
     def undo(self) -> None:
-        self.document._show(self.before)
+        self._show(self.before)
+
+    def _show(self, state: DocumentState) -> None:
+        """Show a state; an error in a view goes where errors of slots go, since Qt does not survive it here."""
+        try:
+            self.document._show(state)
+        except Exception:
+            sys.excepthook(*sys.exc_info())
 
 
 class Document(QObject):

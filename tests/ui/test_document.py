@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import pytest
@@ -217,3 +219,15 @@ def test_undo_goes_back_a_thousand_steps_and_no_further():
     while document.stack.canUndo():
         document.stack.undo()
     assert document.state.nodes["conv1"].position[0] == 500
+
+
+def test_an_error_in_a_view_does_not_end_the_process_and_the_edit_holds(qapp, monkeypatch):
+    document, said = Document(), []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, error, trace: said.append(str(error)))
+
+    def fail(before, after):
+        raise ValueError("a view is broken")
+
+    monkeypatch.setattr(document, "_show", lambda state: fail(document.state, state))
+    document.apply("Rename", replace(document.state, name="other"))
+    assert said == ["a view is broken"] and document.stack.count() == 1

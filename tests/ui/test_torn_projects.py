@@ -11,6 +11,7 @@ import zipfile
 
 import numpy as np
 import pytest
+from PySide6.QtTest import QTest
 from safetensors.numpy import save as save_tensors
 
 import nnvis as nv
@@ -144,6 +145,9 @@ def window(qapp):
     made.show()
     made.project.new(moons())
     made.document.apply("Move", edits.move(made.document.state, {"fc1": (320.0, 0.0)}))
+    # Data are loaded and looked at first, so that no view draws while a test ends.
+    assert QTest.qWaitFor(lambda: all(s.snapshot is not None for s in made.docks.scopes), 60_000)
+    assert QTest.qWaitFor(lambda: not any(s._timer.isActive() for s in made.docks.scopes), 10_000)
     yield made
     made.document.stack.setClean()
     made.close()

@@ -49,6 +49,9 @@ class Block:
     collapsed: bool = False
     kind: str = ""
 
+    def __post_init__(self):
+        object.__setattr__(self, "members", frozenset(self.members))  # from any collection of names
+
 
 @dataclass(frozen=True)
 class Settings:
