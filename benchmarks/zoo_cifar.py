@@ -30,11 +30,13 @@ from nnvis.zoo.registry import Entry
 
 #: Steps that are timed; most steps for learning by heart.
 _TIMED, _MOST = 4, 200
+#: Learning rates of Adam for learning by heart.
+_RATES = (1e-3, 1e-4)
 _BY_HEART = 0.05
 
 
-def graph_of(entry: Entry, data: Dataset) -> nv.Graph:
-    return entry.build(input_shape=data.input_shape, num_classes=data.num_outputs)
+def graph_of(entry: Entry, data: Dataset, **options: float) -> nv.Graph:
+    return entry.build(input_shape=data.input_shape, num_classes=data.num_outputs, **options)
 
 
 def some_images(data: Dataset, count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -55,14 +57,21 @@ def images_per_second(net: nv.Network, data: Dataset, batch: int) -> float:
     return batch / float(np.median(seconds[2:]))
 
 
-def steps_by_heart(graph: nv.Graph, data: Dataset, lr: float = 1e-3) -> tuple[int | None, float]:
-    """Steps until 64 images are known by heart, None if it takes too many; and the last loss."""
+def steps_by_heart(entry: Entry, data: Dataset) -> tuple[int | None, float]:
+    """Steps until 64 images are known by heart, None if it takes too many; and the last loss.
+
+    Without dropout, which works against it: so also the loss at auxiliary outputs can vanish. Networks whose last
+    rectifiers die at the first learning rate get a second one.
+    """
+    off = {name: 0.0 for name in ("dropout", "aux_dropout", "drop_path") if name in entry.options}
     images, labels = some_images(data, 64)
-    trainer = nv.Trainer(nv.Network(graph, seed=0), optimizer=nv.Adam(lr=lr), clip_norm=1.0)
-    for step in range(1, _MOST + 1):
-        loss = trainer.step(images, labels)
-        if loss < _BY_HEART:
-            return step, loss
+    for lr in _RATES:
+        graph = graph_of(entry, data, **off)
+        trainer = nv.Trainer(nv.Network(graph, seed=0), optimizer=nv.Adam(lr=lr), clip_norm=1.0)
+        for step in range(1, _MOST + 1):
+            loss = trainer.step(images, labels)
+            if loss < _BY_HEART:
+                return step, loss
     return None, loss
 
 
@@ -78,7 +87,8 @@ def some_epochs(graph: nv.Graph, entry: Entry, data: Dataset, images: int) -> di
     """Train on about so many images; losses of the first and last steps of the first epoch, and the accuracy."""
     suits, whole = entry.defaults, len(data.train)
     epochs, data = max(1, images // whole), fewer(data, images)
-    optimizer = nv.SGD(lr=suits.get("lr", 0.05), momentum=0.9, weight_decay=suits.get("weight_decay", 0.0))
+    rate = {"lr": suits.get("lr", 0.05), "weight_decay": suits.get("weight_decay", 0.0)}
+    optimizer = nv.Adam(**rate) if suits.get("optimizer") == "adam" else nv.SGD(**rate, momentum=0.9)
     losses, accuracy, start = [], 0.0, time.perf_counter()
     for event in nv.train(
         nv.Network(graph, seed=0), data, epochs=epochs, batch_size=64, optimizer=optimizer, seed=0,
@@ -102,7 +112,7 @@ def measure(entry: Entry, data: Dataset, epochs: int, work: float) -> dict:
     graph = graph_of(entry, data)
     row = {"net": entry.name, "parameters": graph.num_parameters(), "mult_adds": graph.multiply_adds()}
     row["rate"] = images_per_second(nv.Network(graph, seed=0), data, 64)
-    row["by_heart"], row["by_heart_loss"] = steps_by_heart(graph, data)
+    row["by_heart"], row["by_heart_loss"] = steps_by_heart(entry, data)
     images = min(epochs * len(data.train), int(work / row["mult_adds"]))
     return row | some_epochs(graph, entry, data, images)
 

@@ -58,18 +58,20 @@ def train_options(args: argparse.Namespace, data: Dataset, graph: Graph) -> Trai
 def _optimizer(args: argparse.Namespace, suits: dict[str, Any]) -> Optimizer:
     from nnvis.optim import optimizer
 
-    name = args.optimizer or ("momentum" if _first(args.momentum, suits.get("momentum"), 0.9) else "sgd")
+    own = suits.get("optimizer", "momentum")
+    if own == "momentum" and not _first(args.momentum, suits.get("momentum"), 0.9):
+        own = "sgd"
+    name = args.optimizer or own
     options = {"lr": args.lr, "weight_decay": args.weight_decay, "l1": args.l1}
     if name in _WITH_MOMENTUM:
         options["momentum"] = _first(args.momentum, suits.get("momentum"), 0.9)
     elif args.momentum:
         raise ConfigError(f"--momentum is for --optimizer {' or '.join(_WITH_MOMENTUM)}, not {name}.")
-    usual: dict[str, float | None]
-    if name in _ADAPTIVE:
-        # A network's learning rate and decay were chosen for gradient descent; adaptive methods have their own.
-        usual = {"lr": 1e-3}
-    else:
-        usual = {"lr": suits.get("lr", 0.05), "weight_decay": suits.get("weight_decay")}
+    # A network's learning rate and decay were chosen for its optimiser; those of the other kind have their own.
+    same_kind = (name in _ADAPTIVE) == (own in _ADAPTIVE)
+    usual: dict[str, float | None] = {"lr": 1e-3 if name in _ADAPTIVE else 0.05}
+    if same_kind:
+        usual |= {key: suits[key] for key in ("lr", "weight_decay") if key in suits}
     return optimizer(name, **{key: _first(value, usual.get(key), None) for key, value in options.items()})
 
 

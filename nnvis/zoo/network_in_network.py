@@ -41,7 +41,7 @@ def _large(g: Graph, num_classes: int, dropout: float, width: float) -> Node:
     return _mlpconv(g, y, Conv2d(w1024, 3, padding=1), 4, (w1024, num_classes))
 
 
-@register(**SMALL_IMAGES | {"lr": 0.01})
+@register(**SMALL_IMAGES | {"optimizer": "adam", "lr": 3e-4})
 def nin(
     num_classes: int = 1000, input_shape: Shape = (224, 224, 3), dropout: float = 0.5, width_mult: float = 1.0
 ) -> Graph:

@@ -28,7 +28,8 @@ class Entry:
     summary : str
         One line.
     defaults : dict
-        Training settings that work well: lr, momentum, epochs, batch_size, schedule, data...
+        Training settings that work well: lr, momentum, epochs, batch_size, schedule, data...; `optimizer` where it is
+        not gradient descent with momentum.
     """
 
     name: str

@@ -36,7 +36,7 @@ from ui.session.run_folders import LOCK, new_folder
 
 Emit = Callable[[str, Any], None]
 #: Seconds between two messages of a kind.
-INTERVAL = 0.1
+INTERVAL = 0.25
 
 
 class Worker(CommandThread):

@@ -49,6 +49,14 @@ def test_an_adaptive_optimiser_does_not_take_over_a_learning_rate_for_gradient_d
     assert _options("lenet5", "--optimizer", "rmsprop", "--lr", "0.01").optimizer == nv.RMSprop(lr=0.01)
 
 
+def test_a_network_may_bring_an_adaptive_optimiser_which_another_kind_does_not_take_its_rate_from():
+    suits = nv.zoo.entry("nin").defaults
+    assert _options("nin", shape=(32, 32, 3)).optimizer == nv.Adam(lr=suits["lr"])
+    assert _options("nin", "--optimizer", "rmsprop", shape=(32, 32, 3)).optimizer == nv.RMSprop(lr=suits["lr"])
+    assert _options("nin", "--optimizer", "momentum", shape=(32, 32, 3)).optimizer == nv.SGD(0.05, 0.9)
+    assert _options("nin", "--optimizer", "sgd", "--lr", "0.1", shape=(32, 32, 3)).optimizer == nv.SGD(0.1)
+
+
 def test_momentum_is_refused_where_there_is_none():
     with pytest.raises(ConfigError, match="--momentum"):
         _options("lenet5", "--optimizer", "adam", "--momentum", "0.9")
