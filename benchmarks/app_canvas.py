@@ -1,7 +1,7 @@
 """How long the app takes to start, and how fast a large network pans and zooms.
 
-Start: a fresh process up to a window that is shown and answers, several times. Frames: ResNet-152, all its blocks open, at
-several zooms, moved a little before each frame; every frame is painted whole by the software renderer.
+Start: a fresh process up to a window that is shown and answers, several times. Frames: ResNet-152, all its blocks open,
+at several zooms, moved a little before each frame; every frame is painted whole by the software renderer.
 
     python benchmarks/app_canvas.py
 """

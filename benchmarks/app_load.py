@@ -53,6 +53,7 @@ def headless(state, seconds: float) -> float:
 def in_app(app, state, seconds: float) -> tuple[float, np.ndarray]:
     """Steps per second in the app, and the delays of its event loop in milliseconds."""
     window = make_window()
+    window.resize(1440, 900)  # off screen, the screen is smaller
     window.show()
     window.project.new(state)
     window.layout_watch()

@@ -14,7 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import shiboken6
 from PySide6.QtCore import QSettings
 
+import nnvis as nv
 from ui.app import make_application, make_window
+from ui.document.layout import tidy
+from ui.document.state import Settings, from_graph
 
 FOLDER = Path(__file__).parent / "images"
 
@@ -25,6 +28,7 @@ def main() -> None:
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, tempfile.mkdtemp())
     app = make_application("dark")
     window = make_window()
+    window.resize(1440, 900)  # the screen that is not there is smaller
     window.show()
 
     def wait(seconds: float) -> None:
@@ -55,6 +59,18 @@ def main() -> None:
         window.step_node()
         wait(0.3)
     shoot("step")
+    graph = nv.zoo.googlenet(num_classes=10, input_shape=(32, 32, 3))
+    window.project.new(tidy(from_graph(graph, Settings("shapes"))))
+    window.docks.present()
+    wait(2.0)
+    window.document.select(["inception4b"])
+    window.canvas.toggle_collapse()
+    for dock in window.docks.scope_docks:
+        dock.hide()
+    wait(0.5)
+    window.document.select([])
+    window.canvas.fit()
+    shoot("blocks")
     window.session.close()
     shiboken6.delete(window)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tests.ui.windows import choose, learn
 from ui.document import edits
 from ui.session.messages import Phase
@@ -29,6 +31,16 @@ def test_pictures_of_a_stepped_batch_go_once_it_has_been_learned_from(qtbot, app
     learn(qtbot, window)
     qtbot.wait(200)
     assert "fc1" in _pictures(window)
+
+
+def test_another_network_does_not_take_over_pictures_of_nodes_with_the_same_names(qtbot, app_window):
+    window = app_window
+    choose(qtbot, window, "moons")
+    _step(qtbot, window, "fc1")
+    other = replace(window.document.state, input_shape=(3,))  # whose data do not fit, so that nothing is computed
+    window.project.new(other)
+    qtbot.waitUntil(lambda: not _pictures(window), timeout=20_000)
+    assert "fc1" in window.canvas.graph_scene.nodes
 
 
 def test_an_edit_that_ends_a_run_says_so(qtbot, app_window):

@@ -186,7 +186,7 @@ class NodeItem(QGraphicsItem):
         painter.setPen(look().color("text"))
         left = side + 12
         room = NODE_WIDTH - left - (24 if self.face.flag and growth < 1.3 else 8)
-        name = self.face.title if growth < 1.3 else self.face.title.rpartition(".")[2]
+        name = self.face.title if growth < 1.3 else _last_part(self.face.title)
         painter.drawText(QRectF(left, 0, room, height), Qt.AlignmentFlag.AlignVCenter, _elided(name, font, room))
         if self.face.flag and growth < 1.3:
             look().icon(self.face.flag, "muted").paint(painter, int(NODE_WIDTH) - 24, 5, 16, 16)
@@ -238,6 +238,12 @@ class NodeItem(QGraphicsItem):
         font.setPixelSize(13)
         painter.setFont(font)
         painter.drawText(area, Qt.AlignmentFlag.AlignCenter, "!")
+
+
+def _last_part(title: str) -> str:
+    """What tells a node from others of its block: of ``layer1.0.conv1`` the last word, of ``branch2.0`` both."""
+    head, _, last = title.rpartition(".")
+    return f"{head.rpartition('.')[2]}.{last}" if head and last.isdigit() else last
 
 
 # --- what hundreds of nodes share ---------------------------------------------------------------------------

@@ -252,6 +252,12 @@ class CanvasScene(QGraphicsScene):
         for item in self.nodes.values():
             item.set_strip(item.strip if on else None, on)
 
+    def forget_pictures(self) -> None:
+        """Another network comes, of which nothing is known yet, though nodes may have the same names."""
+        for item in self.nodes.values():
+            item.set_strip(None, self._thumbnails)
+        self.set_gradients(None)
+
     def set_gradients(self, gradients: Mapping[str, float] | None) -> None:
         """Tint wires by the mean gradient that flows back through them."""
         found = None if gradients is None else tints(dict(gradients))

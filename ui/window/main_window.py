@@ -125,6 +125,7 @@ class MainWindow(QMainWindow):
         self.project.title_changed.connect(self._show_title)
         self.project.opened.connect(self._show_canvas)
         self.project.arrived.connect(self.docks.loss.begin_anew)
+        self.project.arrived.connect(self.canvas.graph_scene.forget_pictures)
         self.project.saved.connect(self._after_saving)
         for scope in self.docks.scopes:
             scope.failed.connect(self.sentences.say_file_error)
