@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 import numpy as np
 import shiboken6
-from PySide6.QtCore import QSettings, QTimer
+from PySide6.QtCore import QSettings, Qt, QTimer
 
 import nnvis as nv
 from nnvis.train import make_training
@@ -32,8 +32,8 @@ from ui.app import make_application, make_window
 from ui.document.analysis import working_graph
 from ui.document.templates import TEMPLATES
 
-#: Milliseconds between two events: a screen shows a frame about as often.
-_TICK = 20
+#: Milliseconds between two events: many more would themselves slow the training that they measure.
+_TICK = 100
 
 
 def headless(state, seconds: float) -> float:
@@ -63,7 +63,7 @@ def in_app(app, state, seconds: float) -> tuple[float, np.ndarray]:
     window.session.run()
     while not seen or seen[-1][1] < 10:
         _spin(app, 0.05)
-    delays, timer, last = [], QTimer(interval=_TICK), [time.perf_counter()]
+    delays, timer, last = [], QTimer(interval=_TICK, timerType=Qt.TimerType.PreciseTimer), [time.perf_counter()]
 
     def tick() -> None:
         now = time.perf_counter()

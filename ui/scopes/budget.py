@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 #: Share of one core's time that may go into drawing while a network trains, and the longest wait in seconds.
-SHARE, LONGEST = 0.03, 2.0
+SHARE, LONGEST = 0.02, 2.0
 
 
 class DrawingBudget:

@@ -16,7 +16,7 @@ from nnvis.training import Training
 from ui.session.messages import Snapshot
 
 #: Share of the time that looking may take; seconds between two looks at the least.
-SHARE, SHORTEST = 0.03, 0.25
+SHARE, SHORTEST = 0.025, 0.25
 #: Examples of the probe batch and of the pictures.
 PROBE, SHOWN = 32, 8
 #: Seconds of a look that the confusion matrix may take in any case, and a third of it where looks take longer;
