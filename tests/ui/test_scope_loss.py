@@ -168,6 +168,17 @@ def test_of_very_many_runs_the_newest_and_the_named_ones_stay(qtbot):
     assert list(scope.runs) == ["run 2", *(f"run {k}" for k in range(7, 12))]
 
 
+def test_a_run_that_goes_on_from_a_small_loss_is_shown_whole(qtbot, loss):
+    for run in list(loss.runs):
+        loss.remove(run)
+    steps = np.arange(1.0, 101)
+    loss.add_curves(Curves("goes on", steps, np.where(steps % 9, 0.002, 0.08), np.full(100, 0.99), steps))
+    drawn(qtbot, loss)
+    view = loss.plots["loss"].getPlotItem().getViewBox()
+    view.updateAutoRange()
+    assert view.viewRange()[1][1] > 0.06 and "beyond" not in loss.line.text
+
+
 def test_a_run_that_diverges_does_not_flatten_the_others(qtbot, loss):
     steps = np.arange(1.0, 101)
     wild = np.where(steps < 50, 2.0, np.exp(steps))

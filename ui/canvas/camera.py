@@ -60,7 +60,9 @@ class Camera(QGraphicsView):
             self.scale(BEGINNING, BEGINNING)
             first = self.graph_scene.nodes[INPUT].sceneBoundingRect().center()
             room = self.mapToScene(self.viewport().rect()).boundingRect()
-            self.centerOn(area.left() + room.width() / 2 - 48, first.y())
+            top = area.top() + room.height() / 2 - 48
+            in_view = first.y() < area.top() + room.height() - 96  # there is nothing to be seen above the network
+            self.centerOn(area.left() + room.width() / 2 - 48, top if in_view else first.y())
             self._moved()
 
     def resizeEvent(self, event) -> None:

@@ -12,6 +12,8 @@ from ui.scopes.runs import Run
 
 #: A run whose loss exceeds this many times the loss at first has diverged; of it, so many times that loss are shown.
 _DIVERGED, _SHOWN, _SHOWN_LOG = 10.0, 3.0, 100.0
+#: A loss at first counts as this at least: that of a run that goes on is next to nothing, and single batches are not.
+_LEAST = 1.0
 
 
 class Curve(pg.PlotDataItem):
@@ -35,8 +37,10 @@ class Curve(pg.PlotDataItem):
 def ceiling(runs: Iterable[Run], log: bool = False) -> float:
     """The largest loss that an axis for these runs should reach; infinite unless one of them diverges."""
     losses = [loss for run in runs if len(loss := run.loss[np.isfinite(run.loss)])]
-    first = max((float(loss[0]) for loss in losses), default=math.inf)
-    if not losses or max(float(loss.max()) for loss in losses) <= _DIVERGED * first:
+    if not losses:
+        return math.inf
+    first = max(_LEAST, *(float(loss[0]) for loss in losses))
+    if max(float(loss.max()) for loss in losses) <= _DIVERGED * first:
         return math.inf
     return math.log10(_SHOWN_LOG * first) if log else _SHOWN * first
 
