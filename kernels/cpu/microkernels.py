@@ -139,7 +139,7 @@ def row_pointers(builder, base, table, rows):
     return [builder.gep(base, [table_entry(builder, table, INT64(r))]) for r in range(rows)]
 
 
-def _begin(builder, sums, accumulate, fresh, load):
+def begin(builder, sums, accumulate, fresh, load):
     """Start from what the results hold, by `load`, if `accumulate` is not 0, else with `fresh`."""
     with builder.if_else(builder.icmp_signed("!=", accumulate, INT64(0))) as (then, otherwise):
         with then:
@@ -158,7 +158,7 @@ def _by_width(builder, sums, width, whole, part):
             part()
 
 
-def _unrolled(builder, count, unroll, body):
+def unrolled(builder, count, unroll, body):
     """``for i in range(count): body(i)`` with the loop unrolled `unroll` times."""
     whole = builder.and_(count, INT64(-unroll))
     with cgutils.for_range_slice(builder, INT64(0), whole, INT64(unroll)) as (i, _):
@@ -177,7 +177,7 @@ def _make_dot_tile(name, rows, vectors, unroll):
             functools.partial(_by_width, b, sums, width, lambda f=f: f(results), lambda g=g: g(results, width))
             for f, g in ((sums.load, sums.load_part), (sums.store, sums.store_part))
         )
-        _begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), load)
+        begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), load)
         sources = row_pointers(b, x, pixels, rows)
         taps, w = table_pointer(b, taps), float_pointer(b, w)
         with cgutils.for_range(b, tap_count) as outer:
@@ -190,7 +190,7 @@ def _make_dot_tile(name, rows, vectors, unroll):
                 right = b.gep(weights, [b.mul(k, INT64(WIDE))])
                 sums.multiply_add(lambda r: b.gep(shifted[r], [k]), right)
 
-            _unrolled(b, run, unroll, step)
+            unrolled(b, run, unroll, step)
         store()
 
     @intrinsic
@@ -224,7 +224,7 @@ def _make_outer_tile(name, rows, vectors, unroll):
         x, entries, pixels, count, dy, y, outs, accumulate = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
-        _begin(b, sums, accumulate, sums.clear, lambda: sums.load(results))
+        begin(b, sums, accumulate, sums.clear, lambda: sums.load(results))
         sources = row_pointers(b, x, entries, rows)
         pixels, dy = table_pointer(b, pixels), float_pointer(b, dy)
 
@@ -234,7 +234,7 @@ def _make_outer_tile(name, rows, vectors, unroll):
             right = b.gep(dy, [table_entry(b, pixels, b.add(pair, INT64(1)))])
             sums.multiply_add(lambda r: b.gep(sources[r], [shift]), right)
 
-        _unrolled(b, count, unroll, step)
+        unrolled(b, count, unroll, step)
         sums.store(results)
 
     @intrinsic

@@ -1,0 +1,249 @@
+"""Winograd convolution forward, and its data gradient, which is the same with reversed weights.
+
+Lavin and Gray, "Fast algorithms for convolutional neural networks", 2016: tiles of the source are transformed into
+planes, one for each point; each plane is multiplied with the plane of the transformed weights; the products are
+transformed into outputs. Few weights are transformed once, and a job does all channels of a block of tiles. Of many
+weights, a job transforms those of its own panel of outputs, piece by piece, so that they are never written to memory.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.cpu import scratch
+from kernels.cpu import winograd_plan as wp
+from kernels.cpu.conv_plan import Geometry
+from kernels.cpu.jit import inner
+from kernels.cpu.launch import body, entry, launch
+from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE
+from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_rows, pack_transposed
+from kernels.cpu.winograd_tiles import (
+    DOT_ROWS,
+    LAST_ROWS,
+    NARROW_DOT_ROWS,
+    dot_last,
+    dot_rows,
+    narrow_dot_last,
+    narrow_dot_rows,
+)
+from kernels.cpu.winograd_transforms import (
+    gather_input_2,
+    gather_input_4,
+    scatter_output_2,
+    scatter_output_4,
+    spread_weights_2,
+    spread_weights_4,
+)
+
+_STAGE_BYTES = wp.STAGE_ROWS * ROW_BYTES
+
+# --- parts of both ways --------------------------------------------------------------------------------------
+
+
+@inner
+def transform_sources(first, count, x, v, zeros, plan):
+    """Transform `count` tiles of the source, with all channels, into the planes at `v`."""
+    height, width, channels = entry(plan, wp.SOURCE_H), entry(plan, wp.SOURCE_W), entry(plan, wp.SOURCE_C)
+    plane, panel = entry(plan, wp.SOURCE_PLANE), entry(plan, wp.SOURCE_PANEL)
+    outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
+    size = outputs + 2
+    for t in range(count):
+        image, tile = (first + t) // tiles, (first + t) % tiles
+        row = tile // columns * outputs - entry(plan, wp.PAD_H)
+        column = tile % columns * outputs - entry(plan, wp.PAD_W)
+        place = x + 4 * ((image * height + row) * width + column) * channels
+        top, bottom, left, right = max(0, -row), min(size, height - row), max(0, -column), min(size, width - column)
+        target, line = v + 4 * t * TILE_LANES, width * channels
+        if outputs == 4:
+            gather_input_4(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
+        else:
+            gather_input_2(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
+
+
+@inner
+def _stage_weights(w, low, count, first, width, stage, plan):
+    """Copy `count` weight rows of all taps, for the outputs from `first` on, side by side in the order of use."""
+    reverse = entry(plan, wp.REVERSED)
+    sources, targets = entry(plan, wp.SOURCE_C), entry(plan, wp.TARGET_C)
+    if width < WIDE:
+        clear_floats(stage, 9 * wp.STAGE_ROWS * WIDE)
+    for tap in range(9):
+        values = w + 4 * tap * sources * targets
+        if reverse:
+            rows = stage + (8 - tap) * _STAGE_BYTES
+            pack_transposed(values + 4 * (first * sources + low), count, sources, width, rows)
+        else:
+            copy_rows(stage + tap * _STAGE_BYTES, WIDE, values + 4 * (low * targets + first), targets, count, width)
+
+
+@inner
+def _transform_weights(w, low, high, panel, u, stage, plan):
+    """Transform the weights from source channels `low` to `high` to a panel of outputs into planes at `u`."""
+    first, plane = panel * WIDE, entry(plan, wp.WEIGHT_PLANE)
+    width = min(WIDE, entry(plan, wp.TARGET_C) - first)
+    for k in range(low, high, wp.STAGE_ROWS):
+        count, target = min(wp.STAGE_ROWS, high - k), u + (k - low) * ROW_BYTES
+        _stage_weights(w, k, count, first, width, stage, plan)
+        if entry(plan, wp.OUTPUTS) == 4:
+            spread_weights_4(stage, wp.STAGE_ROWS * WIDE, count * WIDE // TILE_LANES, target, plane)
+        else:
+            spread_weights_2(stage, wp.STAGE_ROWS * WIDE, count * WIDE // TILE_LANES, target, plane)
+
+
+@inner
+def _multiply(v, depth, u, m, count, width, more, plan):
+    """Products of `count` tiles of one plane with one panel of weights."""
+    panel, t = entry(plan, wp.SOURCE_PANEL), 0
+    if width > NARROW:
+        while t + DOT_ROWS <= count:
+            dot_rows(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            t += DOT_ROWS
+        while t < count:
+            dot_last(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            t += LAST_ROWS
+    else:
+        while t + NARROW_DOT_ROWS <= count:
+            narrow_dot_rows(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            t += NARROW_DOT_ROWS
+        while t < count:
+            narrow_dot_last(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            t += LAST_ROWS
+
+
+@inner
+def _transform_products(first, count, m, bias, channels, y, elsewhere, plan):
+    """Turn the products of `count` tiles into `channels` channels of the target that begin at `y`."""
+    height, width, all_channels = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
+    plane, panel = entry(plan, wp.PRODUCT_PLANE), entry(plan, wp.PRODUCT_PANEL)
+    outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
+    line = width * all_channels
+    for t in range(count):
+        image, tile = (first + t) // tiles, (first + t) % tiles
+        row, column = tile // columns * outputs, tile % columns * outputs
+        place = y + 4 * ((image * height + row) * width + column) * all_channels
+        bottom, right, source = min(outputs, height - row), min(outputs, width - column), m + t * ROW_BYTES
+        if outputs == 4:
+            scatter_output_4(
+                source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels
+            )
+        else:
+            scatter_output_2(
+                source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels
+            )
+
+
+# --- few weights: a job does all channels of some tiles ------------------------------------------------------
+
+
+@body
+def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
+    """The first jobs transform weights, some source channels of one panel each; later ones do a block of tiles."""
+    panels, steps, depth = entry(plan, wp.PANELS), entry(plan, wp.WEIGHT_STEPS), entry(plan, wp.SOURCE_C)
+    points, weight_plane = entry(plan, wp.POINTS), entry(plan, wp.WEIGHT_PLANE)
+    zeros, elsewhere = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
+    if job < panels * steps:
+        panel, low = job // steps, job % steps * wp.STAGE_ROWS
+        target = u + 4 * panel * points * weight_plane + low * ROW_BYTES
+        _transform_weights(w, low, min(depth, low + wp.STAGE_ROWS), panel, target, scratch_row, plan)
+        return
+    clear_floats(zeros, entry(plan, wp.ZEROS))
+    first = (job - panels * steps) * entry(plan, wp.BLOCK)
+    count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
+    v = elsewhere + 4 * entry(plan, wp.ZEROS)
+    m = v + 4 * points * entry(plan, wp.SOURCE_PLANE)
+    transform_sources(first, count, x, v, zeros, plan)
+    channels = entry(plan, wp.TARGET_C)
+    for xi in range(points):
+        for panel in range(panels):
+            weights = u + 4 * (panel * points + xi) * weight_plane
+            target = m + 4 * (xi * entry(plan, wp.PRODUCT_PLANE) + panel * entry(plan, wp.PRODUCT_PANEL))
+            source = v + 4 * xi * entry(plan, wp.SOURCE_PLANE)
+            _multiply(source, depth, weights, target, count, channels - panel * WIDE, 0, plan)
+    _transform_products(first, count, m, bias if bias else zeros, channels, y, elsewhere, plan)
+
+
+# --- many weights: a job does some outputs of some tiles -----------------------------------------------------
+
+
+@inner
+def _panel_products(v, count, w, panel, u, m, stage, plan):
+    """Sum the products of one panel over the source channels, piece by piece."""
+    depth, width = entry(plan, wp.SOURCE_C), entry(plan, wp.TARGET_C) - panel * WIDE
+    step = entry(plan, wp.DEPTH_STEP)
+    for low in range(0, depth, step):
+        high = min(depth, low + step)
+        _transform_weights(w, low, high, panel, u, stage, plan)
+        piece = v + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
+        for xi in range(entry(plan, wp.POINTS)):
+            source = piece + 4 * xi * entry(plan, wp.SOURCE_PLANE)
+            weights = u + 4 * xi * entry(plan, wp.WEIGHT_PLANE)
+            target = m + 4 * xi * entry(plan, wp.PRODUCT_PLANE)
+            _multiply(source, high - low, weights, target, count, width, low, plan)
+
+
+@body
+def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
+    """The first jobs transform blocks of the source; each later one does a panel of outputs of a block."""
+    blocks, points = entry(plan, wp.BLOCKS), entry(plan, wp.POINTS)
+    zeros, elsewhere = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
+    clear_floats(zeros, entry(plan, wp.ZEROS))
+    block, panel = job % blocks, job // blocks - 1
+    first = block * entry(plan, wp.BLOCK)
+    count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
+    v += 4 * block * points * entry(plan, wp.SOURCE_PLANE)
+    if job < blocks:
+        transform_sources(first, count, x, v, zeros, plan)
+        return
+    stage = elsewhere + 4 * entry(plan, wp.ZEROS)
+    u = stage + 9 * _STAGE_BYTES
+    m = u + 4 * points * entry(plan, wp.WEIGHT_PLANE)
+    _panel_products(v, count, w, panel, u, m, stage, plan)
+    begin = panel * WIDE
+    channels = min(WIDE, entry(plan, wp.TARGET_C) - begin)
+    _transform_products(first, count, m, bias + 4 * begin if bias else zeros, channels, y + 4 * begin, elsewhere, plan)
+
+
+# --- entry ---------------------------------------------------------------------------------------------------
+
+
+def run(
+    g: Geometry, outputs: int, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray
+) -> None:
+    """Convolution of `x`, or data gradient where `x` is that of the outputs, written to `y`.
+
+    Parameters
+    ----------
+    g : Geometry
+        One for which :func:`winograd_plan.applies`.
+    outputs : int
+        Outputs of a tile along an axis, 2 or 4.
+    backward : bool
+    x, w, y : ndarray
+        Source pixels, weights and target pixels, C-contiguous float32.
+    b : ndarray (target channels,) or None
+    """
+    if y.size == 0:
+        return
+    tiling = wp.tiling(g, outputs, backward)
+    if wp.by_panels(tiling):
+        _run_by_panels(wp.panel_plan(tiling), x, w, b, y)
+    else:
+        _run_by_tiles(wp.tile_plan(tiling), x, w, b, y)
+
+
+def _run_by_tiles(plan, x, w, b, y):
+    h = plan.tolist()
+    weight_jobs, serial = h[wp.PANELS] * h[wp.WEIGHT_STEPS], bool(h[wp.SERIAL])
+    transformed = scratch.floats("winograd planes", h[wp.PANELS] * h[wp.POINTS] * h[wp.WEIGHT_PLANE])
+    rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SOURCE_PLANE, wp.PRODUCT_PLANE))
+    launch(winograd_by_tiles, 0, weight_jobs, serial or weight_jobs == 1, (x, w, b, y, transformed), plan, rows)
+    launch(winograd_by_tiles, weight_jobs, h[wp.BLOCKS], serial, (x, w, b, y, transformed), plan, rows)
+
+
+def _run_by_panels(plan, x, w, b, y):
+    h = plan.tolist()
+    blocks, serial = h[wp.BLOCKS], bool(h[wp.SERIAL])
+    transformed = scratch.floats("winograd planes", blocks * h[wp.POINTS] * h[wp.SOURCE_PLANE])
+    rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.WEIGHT_PLANE, wp.PRODUCT_PLANE))
+    launch(winograd_by_panels, 0, blocks, serial or blocks == 1, (x, w, b, y, transformed), plan, rows)
+    launch(winograd_by_panels, blocks, blocks * h[wp.PANELS], serial, (x, w, b, y, transformed), plan, rows)

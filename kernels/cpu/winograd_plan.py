@@ -1,0 +1,246 @@
+"""How the work of a Winograd convolution is cut, as int32 headers that the kernels read.
+
+The target image is cut into square tiles of a few outputs; a block of tiles is transformed at a time, such that its
+transformed planes stay in the second-level cache.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+
+from kernels.cpu.conv_plan import Geometry
+from kernels.cpu.microkernels import TILE_LANES, WIDE
+from kernels.cpu.winograd_transforms import points
+
+(
+    IMAGES,
+    SOURCE_H,
+    SOURCE_W,
+    SOURCE_C,
+    TARGET_H,
+    TARGET_W,
+    TARGET_C,
+    PAD_H,
+    PAD_W,
+    OUTPUTS,
+    POINTS,
+    TILES_W,
+    IMAGE_TILES,
+    TILES,
+    BLOCK,
+    BLOCKS,
+    REVERSED,
+    SERIAL,
+    PANELS,
+    WEIGHT_STEPS,
+    DEPTH_STEP,
+    SOURCE_PANEL,
+    SOURCE_PLANE,
+    WEIGHT_PLANE,
+    PRODUCT_PANEL,
+    PRODUCT_PLANE,
+    ZEROS,
+    CHUNKS,
+    BLOCK_CHANNELS,
+    BLOCK_PANELS,
+    CHANNEL_BLOCKS,
+    PANEL_BLOCKS,
+    SUM_ROWS,
+    SUM_PLANE,
+    BLOCK_PLANES,
+    GROUP_BLOCKS,
+    GROUPS,
+    HEADER,
+) = range(38)
+
+#: Floats between two planes beyond what they hold: a cache line, so that planes do not compete for the same cache sets.
+PLANE_GAP = 16
+#: Source channels whose weights are transformed at a time.
+STAGE_ROWS = 16
+#: The planes of a block should have no more floats than this.
+BLOCK_FLOATS = 112 * 1024
+#: Tiles of a block: a multiple of the rows of all register tiles, up to so many.
+BLOCK_UNIT, MOST_BLOCK = 12, 96
+#: Transformed weights from so many floats on are made anew by every job that needs a part of them.
+LARGE_WEIGHTS = 512 * 1024
+#: Source channels that are summed between two such makings.
+DEPTH = 64
+FEWEST_JOBS = 16
+#: With fewer multiply-adds than this, threads cost more than they bring.
+SERIAL_WORK = 300_000
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """One pass of a convolution as Winograd tiles.
+
+    Parameters
+    ----------
+    images : int
+    source, target : (int, int, int)
+        Height, width and channels of what is read and of what is made.
+    padding : (int, int)
+        Zeros around the source.
+    outputs : int
+        Outputs of a tile along an axis, 2 or 4.
+    reversed : bool
+        Whether weights are read as the data gradient does: taps in reverse, channels exchanged.
+    """
+
+    images: int
+    source: tuple[int, int, int]
+    target: tuple[int, int, int]
+    padding: tuple[int, int]
+    outputs: int
+    reversed: bool
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tiles of one image."""
+        height, width = self.target[:2]
+        return -(-height // self.outputs), -(-width // self.outputs)
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of all images."""
+        return self.images * self.grid[0] * self.grid[1]
+
+    @property
+    def planes(self) -> int:
+        """Points of a tile."""
+        return points(self.outputs) ** 2
+
+
+def applies(g: Geometry) -> bool:
+    """Whether the convolution is one that Winograd tiles can do: 3x3, stride 1, not dilated, one group, padding to 2."""
+    usual = g.kernel == (3, 3) and g.stride == (1, 1) and g.dilation == (1, 1)
+    return usual and g.groups == 1 and max(g.padding) <= 2
+
+
+def tiling(g: Geometry, outputs: int, backward: bool) -> Tiling:
+    """Tiles of the forward pass, or of the data gradient."""
+    if backward:
+        padding = 2 - g.padding[0], 2 - g.padding[1]
+        return Tiling(g.images, g.output, g.input, padding, outputs, True)
+    return Tiling(g.images, g.input, g.output, g.padding, outputs, False)
+
+
+def _round_up(count: int, unit: int) -> int:
+    return -(-count // unit) * unit
+
+
+def start(t: Tiling) -> np.ndarray:
+    """Header with the sizes of `t`."""
+    h = np.zeros(HEADER, np.int32)
+    h[IMAGES], h[OUTPUTS], h[POINTS], h[REVERSED] = t.images, t.outputs, t.planes, t.reversed
+    h[SOURCE_H : SOURCE_C + 1], h[TARGET_H : TARGET_C + 1], h[PAD_H : PAD_W + 1] = t.source, t.target, t.padding
+    h[TILES_W], h[IMAGE_TILES], h[TILES] = t.grid[1], t.grid[0] * t.grid[1], t.tiles
+    h[PANELS] = -(-t.target[2] // WIDE)
+    h[ZEROS] = _round_up(max(t.source[2], t.target[2]), WIDE)
+    h[SERIAL] = t.tiles * t.planes * t.source[2] * t.target[2] < SERIAL_WORK
+    return h
+
+
+def set_block(h: np.ndarray, most: int) -> None:
+    """Cut the tiles into even blocks of at most `most`, and lay out their planes."""
+    tiles = int(h[TILES])
+    blocks = max(1, -(-tiles // max(most, BLOCK_UNIT)))
+    h[BLOCK] = _round_up(-(-tiles // blocks), BLOCK_UNIT)
+    h[BLOCKS] = -(-tiles // int(h[BLOCK]))
+    h[SOURCE_PANEL], h[PRODUCT_PANEL] = h[BLOCK] * TILE_LANES, h[BLOCK] * WIDE
+    h[SOURCE_PLANE] = -(-int(h[SOURCE_C]) // TILE_LANES) * h[SOURCE_PANEL] + PLANE_GAP
+
+
+def by_panels(t: Tiling) -> bool:
+    """Whether the weights are so many that every job transforms those of its own outputs."""
+    return t.planes * t.source[2] * t.target[2] >= LARGE_WEIGHTS
+
+
+@functools.lru_cache(maxsize=512)
+def tile_plan(t: Tiling) -> np.ndarray:
+    """Plan where a job does all channels of a block of tiles, with weights that were transformed before."""
+    h = start(t)
+    floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
+    set_block(h, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // FEWEST_JOBS)))
+    h[DEPTH_STEP] = t.source[2]
+    h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
+    h[WEIGHT_PLANE] = t.source[2] * WIDE + PLANE_GAP
+    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
+    return h
+
+
+@functools.lru_cache(maxsize=512)
+def panel_plan(t: Tiling) -> np.ndarray:
+    """Plan where a job does one panel of outputs of a block of tiles, with sources that were transformed before."""
+    h = start(t)
+    set_block(h, MOST_BLOCK)
+    h[DEPTH_STEP] = min(DEPTH, t.source[2])
+    h[WEIGHT_PLANE] = h[DEPTH_STEP] * WIDE + PLANE_GAP
+    h[PRODUCT_PLANE] = h[PRODUCT_PANEL] + PLANE_GAP
+    return h
+
+
+def scratch_floats(h: list[int], *planes: int) -> int:
+    """Floats of a thread: zeros, dropped outputs, weights before their transform, and `planes` of so many floats."""
+    return 2 * h[ZEROS] + 9 * STAGE_ROWS * WIDE + h[POINTS] * sum(h[plane] for plane in planes)
+
+
+# --- weight gradient -----------------------------------------------------------------------------------------
+
+#: Up to so many floats, sums of weight gradients are private to a job, and added in the end.
+PRIVATE_SUMS = 96 * 1024
+#: Most private sums, and fewest tiles that are worth one.
+MOST_CHUNKS, CHUNK_TILES = 16, 48
+#: Source channels and panels of outputs whose sums one job owns, where they are not private.
+SUM_CHANNELS, SUM_PANELS = 32, 2
+#: Planes of so many floats are made before they are multiplied: what stays in the third-level cache.
+GROUP_FLOATS = 4 * 1024 * 1024
+
+
+def in_chunks(t: Tiling) -> bool:
+    """Whether every job sums a private gradient of all weights, over some tiles."""
+    return t.planes * _round_up(t.source[2], TILE_LANES) * _round_up(t.target[2], WIDE) <= PRIVATE_SUMS
+
+
+@functools.lru_cache(maxsize=512)
+def chunk_plan(t: Tiling) -> np.ndarray:
+    """Plan of a gradient of few weights."""
+    h = start(t)
+    h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, max(1, t.tiles // CHUNK_TILES))
+    floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
+    set_block(h, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // int(h[CHUNKS]))))
+    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
+    h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
+    _set_sums(h, t.source[2], int(h[PANELS]))
+    return h
+
+
+@functools.lru_cache(maxsize=512)
+def block_plan(t: Tiling) -> np.ndarray:
+    """Plan of a gradient of many weights."""
+    h = start(t)
+    set_block(h, MOST_BLOCK)
+    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
+    h[BLOCK_CHANNELS], h[BLOCK_PANELS] = SUM_CHANNELS, min(SUM_PANELS, int(h[PANELS]))
+    h[CHANNEL_BLOCKS] = -(-t.source[2] // SUM_CHANNELS)
+    h[PANEL_BLOCKS] = -(-int(h[PANELS]) // int(h[BLOCK_PANELS]))
+    h[BLOCK_PLANES] = t.planes * (int(h[SOURCE_PLANE]) + int(h[PRODUCT_PLANE]))
+    most = max(1, GROUP_FLOATS // int(h[BLOCK_PLANES]))
+    h[GROUPS] = -(-int(h[BLOCKS]) // most)
+    h[GROUP_BLOCKS] = -(-int(h[BLOCKS]) // int(h[GROUPS]))
+    _set_sums(h, SUM_CHANNELS, int(h[BLOCK_PANELS]))
+    return h
+
+
+def block_floats(h: list[int]) -> int:
+    """Floats of the planes of a group of blocks, of the bias sums, and of the sums kept from group to group."""
+    kept = h[CHANNEL_BLOCKS] * h[PANEL_BLOCKS] * h[POINTS] * h[SUM_PLANE] if h[GROUPS] > 1 else 0
+    return h[GROUP_BLOCKS] * h[BLOCK_PLANES] + h[BLOCKS] * h[ZEROS] + kept
+
+
+def _set_sums(h: np.ndarray, channels: int, panels: int) -> None:
+    h[SUM_ROWS] = _round_up(channels, TILE_LANES)
+    h[SUM_PLANE] = h[SUM_ROWS] * panels * WIDE + PLANE_GAP

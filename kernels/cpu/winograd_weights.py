@@ -1,0 +1,245 @@
+"""Weight gradients by Winograd tiles: each plane of the source is multiplied with the same plane of output gradients.
+
+The transposed algorithm of :mod:`winograd`. Sums over few weights are private to a job, which does a chunk of the
+tiles, and are added in order. Of many weights, a job owns some and walks all tiles, which were transformed before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from kernels.cpu import scratch
+from kernels.cpu import winograd_plan as wp
+from kernels.cpu.conv_plan import Geometry
+from kernels.cpu.jit import inner
+from kernels.cpu.launch import body, entry, launch
+from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE
+from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats
+from kernels.cpu.winograd import transform_sources
+from kernels.cpu.winograd_tiles import OUTER_ROWS, outer_narrow_rows, outer_wide_rows
+from kernels.cpu.winograd_transforms import (
+    collect_weights_2,
+    collect_weights_4,
+    gather_gradient_2,
+    gather_gradient_4,
+)
+
+# --- parts of both ways --------------------------------------------------------------------------------------
+
+
+@inner
+def _transform_gradients(first, count, dy, z, zeros, plan):
+    """Transform the output gradients of `count` tiles into the planes at `z`."""
+    height, width, channels = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
+    plane, panel = entry(plan, wp.PRODUCT_PLANE), entry(plan, wp.PRODUCT_PANEL)
+    outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
+    line = width * channels
+    for t in range(count):
+        image, tile = (first + t) // tiles, (first + t) % tiles
+        row, column = tile // columns * outputs, tile % columns * outputs
+        place = dy + 4 * ((image * height + row) * width + column) * channels
+        bottom, right, target = min(outputs, height - row), min(outputs, width - column), z + t * ROW_BYTES
+        if outputs == 4:
+            gather_gradient_4(place, line, channels, 0, bottom, 0, right, zeros, channels, target, plane, panel)
+        else:
+            gather_gradient_2(place, line, channels, 0, bottom, 0, right, zeros, channels, target, plane, panel)
+
+
+@inner
+def _add_products(v, z, count, channels, first_panel, last_panel, u, more, plan):
+    """Add the products of `count` tiles, over some channels and panels, to the sums of all points."""
+    for xi in range(entry(plan, wp.POINTS)):
+        sources = v + 4 * xi * entry(plan, wp.SOURCE_PLANE)
+        sums = u + 4 * xi * entry(plan, wp.SUM_PLANE)
+        for panel in range(first_panel, last_panel):
+            gradients = z + 4 * (xi * entry(plan, wp.PRODUCT_PLANE) + panel * entry(plan, wp.PRODUCT_PANEL))
+            rows = sums + (panel - first_panel) * entry(plan, wp.SUM_ROWS) * ROW_BYTES
+            wide = entry(plan, wp.TARGET_C) - panel * WIDE > NARROW
+            for c in range(0, channels, OUTER_ROWS):
+                source = sources + 4 * (c // TILE_LANES * entry(plan, wp.SOURCE_PANEL) + c % TILE_LANES)
+                if wide:
+                    outer_wide_rows(source, gradients, count, rows + c * ROW_BYTES, more)
+                else:
+                    outer_narrow_rows(source, gradients, count, rows + c * ROW_BYTES, more)
+
+
+@inner
+def _collect(u, low, high, panel, dw, plan):
+    """Turn the sums at `u`, of channels `low` to `high` and one panel, into weight gradients."""
+    channels, outputs = entry(plan, wp.SOURCE_C), entry(plan, wp.TARGET_C)
+    width, tap, plane = min(WIDE, outputs - panel * WIDE), channels * outputs, entry(plan, wp.SUM_PLANE)
+    for c in range(low, high):
+        source, target = u + (c - low) * ROW_BYTES, dw + 4 * (c * outputs + panel * WIDE)
+        if entry(plan, wp.OUTPUTS) == 4:
+            collect_weights_4(source, plane, target, tap, width)
+        else:
+            collect_weights_2(source, plane, target, tap, width)
+
+
+@inner
+def _sum_bias(part, parts, dy, partial, plan):
+    """Sum the output gradients of one part of all pixels."""
+    outputs = entry(plan, wp.TARGET_C)
+    pixels = entry(plan, wp.IMAGES) * entry(plan, wp.TARGET_H) * entry(plan, wp.TARGET_W)
+    low, high = part * pixels // parts, (part + 1) * pixels // parts
+    target = partial + 4 * part * entry(plan, wp.ZEROS)
+    clear_floats(target, outputs)
+    add_row_sums(target, dy + 4 * low * outputs, high - low, outputs, outputs)
+
+
+@inner
+def _add_bias(parts, partial, db, plan):
+    """Add the parts in order."""
+    outputs = entry(plan, wp.TARGET_C)
+    copy_floats(db, partial, outputs)
+    for part in range(1, parts):
+        add_floats(db, partial + 4 * part * entry(plan, wp.ZEROS), outputs)
+
+
+# --- few weights: private sums over a chunk of the tiles -----------------------------------------------------
+
+
+@inner
+def _chunk(chunk, x, dy, u, plan, scratch_row):
+    """Private sums of one chunk of tiles, block by block."""
+    chunks, tiles, step = entry(plan, wp.CHUNKS), entry(plan, wp.TILES), entry(plan, wp.BLOCK)
+    zeros, v = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
+    z = v + 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
+    clear_floats(zeros, entry(plan, wp.ZEROS))
+    begin, end = chunk * tiles // chunks, (chunk + 1) * tiles // chunks
+    for first in range(begin, end, step):
+        count = min(step, end - first)
+        transform_sources(first, count, x, v, zeros, plan)
+        _transform_gradients(first, count, dy, z, zeros, plan)
+        _add_products(v, z, count, entry(plan, wp.SOURCE_C), 0, entry(plan, wp.PANELS), u, first - begin, plan)
+
+
+@body
+def winograd_weight_chunks(job, x, dy, dw, db, private, plan, scratch_row):
+    """The first jobs fill private sums; later ones add them up, some source channels of a panel each."""
+    chunks, steps, points = entry(plan, wp.CHUNKS), entry(plan, wp.WEIGHT_STEPS), entry(plan, wp.POINTS)
+    plane = entry(plan, wp.SUM_PLANE)
+    floats, bias = points * plane, private + 4 * chunks * points * plane
+    if job < chunks:
+        _chunk(job, x, dy, private + 4 * job * floats, plan, scratch_row)
+        if db:
+            _sum_bias(job, chunks, dy, bias, plan)
+        return
+    panel, low = (job - chunks) // steps, (job - chunks) % steps * wp.STAGE_ROWS
+    high = min(low + wp.STAGE_ROWS, entry(plan, wp.SOURCE_C))
+    sums = private + (panel * entry(plan, wp.SUM_ROWS) + low) * ROW_BYTES
+    for xi in range(points):
+        place = sums + 4 * xi * plane
+        for other in range(1, chunks):
+            add_floats(place, place + 4 * other * floats, (high - low) * WIDE)
+    _collect(sums, low, high, panel, dw, plan)
+    if db and job == chunks:
+        _add_bias(chunks, bias, db, plan)
+
+
+# --- many weights: every job owns some of them ---------------------------------------------------------------
+
+
+@inner
+def _transform_block(block, place, x, dy, zeros, plan):
+    """Transform source and output gradients of one block of tiles into the planes at `place`."""
+    clear_floats(zeros, entry(plan, wp.ZEROS))
+    first = block * entry(plan, wp.BLOCK)
+    count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
+    transform_sources(first, count, x, place, zeros, plan)
+    z = place + 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
+    _transform_gradients(first, count, dy, z, zeros, plan)
+
+
+@inner
+def _block(group, low, high, first_panel, last_panel, planes, dw, u, plan):
+    """Add one group of blocks of tiles to the sums at `u`, of the weights from channels `low` to `high` to some panels.
+
+    The last group ends in the weight gradients.
+    """
+    blocks, tiles, step = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.TILES), entry(plan, wp.BLOCK)
+    gradients = 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
+    begin, end = group * blocks, min((group + 1) * blocks, entry(plan, wp.BLOCKS))
+    for block in range(begin, end):
+        own = planes + 4 * (block - begin) * entry(plan, wp.BLOCK_PLANES)
+        v = own + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
+        count = min(step, tiles - block * step)
+        _add_products(v, own + gradients, count, high - low, first_panel, last_panel, u, block, plan)
+    if group == entry(plan, wp.GROUPS) - 1:
+        for panel in range(first_panel, last_panel):
+            _collect(u + (panel - first_panel) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
+
+
+@body
+def winograd_weight_blocks(job, x, dy, dw, db, planes, plan, scratch_row):
+    """For each group of blocks of tiles: the first jobs transform a block, later ones own channels and panels."""
+    blocks, parts = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.PANEL_BLOCKS)
+    owners = entry(plan, wp.CHANNEL_BLOCKS) * parts
+    group, number = job // (blocks + owners), job % (blocks + owners)
+    bias = planes + 4 * blocks * entry(plan, wp.BLOCK_PLANES)
+    if number < blocks:
+        block = group * blocks + number
+        if block < entry(plan, wp.BLOCKS):
+            _transform_block(block, planes + 4 * number * entry(plan, wp.BLOCK_PLANES), x, dy, scratch_row, plan)
+            if db:
+                _sum_bias(block, entry(plan, wp.BLOCKS), dy, bias, plan)
+        return
+    number -= blocks
+    channels, panels = entry(plan, wp.BLOCK_CHANNELS), entry(plan, wp.BLOCK_PANELS)
+    if db and number == 0 and group == entry(plan, wp.GROUPS) - 1:
+        _add_bias(entry(plan, wp.BLOCKS), bias, db, plan)
+    u = scratch_row
+    if entry(plan, wp.GROUPS) > 1:
+        kept = bias + 4 * entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS)
+        u = kept + 4 * number * entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
+    low, first = number // parts * channels, number % parts * panels
+    high, last = min(low + channels, entry(plan, wp.SOURCE_C)), min(first + panels, entry(plan, wp.PANELS))
+    _block(group, low, high, first, last, planes, dw, u, plan)
+
+
+# --- entry ---------------------------------------------------------------------------------------------------
+
+
+def run(g: Geometry, outputs: int, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
+    """Weight gradient `dw` and, unless None, bias gradient `db` of the convolution `g`.
+
+    Parameters
+    ----------
+    g : Geometry
+        One for which :func:`winograd_plan.applies`.
+    outputs : int
+        Outputs of a tile along an axis, 2 or 4.
+    x, dy, dw : ndarray
+    db : ndarray (outputs,) or None
+    """
+    if x.size == 0 or dy.size == 0:
+        dw[...] = 0.0
+        if db is not None:
+            db[...] = 0.0
+        return
+    tiling = wp.tiling(g, outputs, False)
+    if wp.in_chunks(tiling):
+        _run_chunks(wp.chunk_plan(tiling), x, dy, dw, db)
+    else:
+        _run_blocks(wp.block_plan(tiling), x, dy, dw, db)
+
+
+def _run_chunks(plan, x, dy, dw, db):
+    h = plan.tolist()
+    chunks, serial = h[wp.CHUNKS], bool(h[wp.SERIAL])
+    private = scratch.floats("winograd sums", chunks * (h[wp.POINTS] * h[wp.SUM_PLANE] + h[wp.ZEROS]))
+    rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SOURCE_PLANE, wp.PRODUCT_PLANE))
+    launch(winograd_weight_chunks, 0, chunks, serial or chunks == 1, (x, dy, dw, db, private), plan, rows)
+    jobs = h[wp.PANELS] * h[wp.WEIGHT_STEPS]
+    launch(winograd_weight_chunks, chunks, jobs, serial or jobs == 1, (x, dy, dw, db, private), plan, rows)
+
+
+def _run_blocks(plan, x, dy, dw, db):
+    h = plan.tolist()
+    blocks, owners, serial = h[wp.GROUP_BLOCKS], h[wp.CHANNEL_BLOCKS] * h[wp.PANEL_BLOCKS], bool(h[wp.SERIAL])
+    planes = scratch.floats("winograd planes", wp.block_floats(h))
+    arrays, rows = (x, dy, dw, db, planes), scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SUM_PLANE))
+    for group in range(h[wp.GROUPS]):
+        first = group * (blocks + owners)
+        launch(winograd_weight_blocks, first, blocks, serial or blocks == 1, arrays, plan, rows)
+        launch(winograd_weight_blocks, first + blocks, owners, serial or owners == 1, arrays, plan, rows)
