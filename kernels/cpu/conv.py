@@ -1,14 +1,14 @@
 """Two-dimensional convolution: forward, data gradient and weight gradient.
 
 The arrays are channels-last. Depthwise convolutions have kernels of their own; all others, grouped or not, run on
-the engines of :mod:`conv_data` and :mod:`conv_weights`.
+the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles where :mod:`conv_choice` says so.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_data, conv_tables, conv_weights, depthwise
+from kernels.cpu import conv_choice, conv_data, conv_tables, conv_weights, depthwise, winograd, winograd_weights
 from kernels.cpu.conv_plan import Pair, convolution
 
 
@@ -21,6 +21,7 @@ def conv2d_forward(
     padding: Pair,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> None:
     """Convolution: ``y[n, oh, ow, o] = b[o] + sum x[n, oh s + i d - p, ow s + j d - p, c] w[i, j, c, o]``.
 
@@ -35,9 +36,19 @@ def conv2d_forward(
         Vertical and horizontal, in pixels.
     groups : int
         Divides C_in and C_out.
+    algorithm : str
+        "auto" is the quickest for the shape; "direct" sums over the taps, as the formula says; "winograd2" and
+        "winograd4" transform tiles of so many outputs a side, for 3x3 convolutions with stride 1.
+
+    Raises
+    ------
+    ValueError
+        For an algorithm that is not known or cannot do this convolution.
     """
     g = convolution(x.shape, y.shape, w.shape[:2], stride, padding, dilation, groups)
-    if depthwise.handles(g):
+    if outputs := conv_choice.tile_outputs(g, "forward", algorithm):
+        winograd.run(g, outputs, False, x, w, b, y)
+    elif depthwise.handles(g):
         depthwise.run(g, False, x, w, b, y)
     else:
         conv_data.run(conv_tables.forward_plan(g), x, w, b, y)
@@ -51,6 +62,7 @@ def conv2d_backward_data(
     padding: Pair,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> None:
     """Gradient with respect to the input.
 
@@ -62,9 +74,13 @@ def conv2d_backward_data(
         Output; zero where no window looked.
     stride, padding, dilation : (int, int)
     groups : int
+    algorithm : str
+        As in :func:`conv2d_forward`.
     """
     g = convolution(dx.shape, dy.shape, w.shape[:2], stride, padding, dilation, groups)
-    if depthwise.handles(g):
+    if outputs := conv_choice.tile_outputs(g, "data", algorithm):
+        winograd.run(g, outputs, True, dy, w, None, dx)
+    elif depthwise.handles(g):
         depthwise.run(g, True, dy, w, None, dx)
     else:
         conv_data.run(conv_tables.backward_plan(g), dy, w, None, dx)
@@ -79,6 +95,7 @@ def conv2d_backward_weights(
     padding: Pair,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> None:
     """Gradient with respect to the parameters.
 
@@ -92,9 +109,13 @@ def conv2d_backward_weights(
         Output; None for a layer without bias.
     stride, padding, dilation : (int, int)
     groups : int
+    algorithm : str
+        As in :func:`conv2d_forward`.
     """
     g = convolution(x.shape, dy.shape, dw.shape[:2], stride, padding, dilation, groups)
-    if depthwise.handles(g):
+    if outputs := conv_choice.tile_outputs(g, "weights", algorithm):
+        winograd_weights.run(g, outputs, x, dy, dw, db)
+    elif depthwise.handles(g):
         depthwise.backward_weights(g, x, dy, dw, db)
     else:
         conv_weights.run(g, x, dy, dw, db)

@@ -123,13 +123,9 @@ def _transform_products(first, count, m, bias, channels, y, elsewhere, plan):
         place = y + 4 * ((image * height + row) * width + column) * all_channels
         bottom, right, source = min(outputs, height - row), min(outputs, width - column), m + t * ROW_BYTES
         if outputs == 4:
-            scatter_output_4(
-                source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels
-            )
+            scatter_output_4(source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels)
         else:
-            scatter_output_2(
-                source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels
-            )
+            scatter_output_2(source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels)
 
 
 # --- few weights: a job does all channels of some tiles ------------------------------------------------------

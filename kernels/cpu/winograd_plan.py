@@ -115,7 +115,7 @@ class Tiling:
 
 
 def applies(g: Geometry) -> bool:
-    """Whether the convolution is one that Winograd tiles can do: 3x3, stride 1, not dilated, one group, padding to 2."""
+    """Whether Winograd tiles can do the convolution: 3x3, stride 1, not dilated, one group, padding up to 2."""
     usual = g.kernel == (3, 3) and g.stride == (1, 1) and g.dilation == (1, 1)
     return usual and g.groups == 1 and max(g.padding) <= 2
 

@@ -1,9 +1,9 @@
-"""The transforms of Winograd convolution, on vectors of channels (Lavin and Gray 2016; see `kernels.reference.winograd`).
+"""The transforms of Winograd convolution, on vectors of channels.
 
-A small convolution of `SIZES` outputs is a product of polynomials, which is found from its values at a few points: at 0,
-at pairs of a number and its negative, and at infinity. Since the points come in pairs, every transform splits into sums
-over even and over odd places that are then added and subtracted. The two-dimensional transforms apply the
-one-dimensional ones to columns, then to rows.
+Lavin and Gray 2016; the formulas are in :mod:`kernels.reference.winograd`. A convolution of few outputs is a product of
+polynomials, which is found from its values at a few points: at 0, at pairs of a number and its negative, and at
+infinity. Since the points come in pairs, every transform splits into sums over even and over odd places that are then
+added and subtracted. The two-dimensional transforms apply the one-dimensional ones to columns, then to rows.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _others(pairs, pair):
 
 
 def _scale(pairs, pair):
-    """What the value at the points of a pair (at 0 for None) is divided by: the product of distances to other points."""
+    """What values at the points of a pair (at 0 for None) are divided by: the product of distances to other points."""
     if pair is None:
         return math.prod(-p * p for p in pairs)
     return 2 * pair**2 * math.prod(pair**2 - p**2 for p in pairs if p != pair)
@@ -237,9 +237,7 @@ def _make_gather(name, outputs, formula, size, per_row):
         _channel_loop(b, channels, vector)
 
     @intrinsic
-    def gather(
-        typingctx, image, row, column, top, bottom, left, right, zeros, channels, target, plane, panel
-    ):
+    def gather(typingctx, image, row, column, top, bottom, left, right, zeros, channels, target, plane, panel):
         """Transform all channels of one tile and write a vector into each plane.
 
         Parameters

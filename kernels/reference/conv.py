@@ -51,6 +51,7 @@ def conv2d_forward(
     padding: Pair,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> None:
     """Convolution with stride s, padding p and dilation d.
 
@@ -69,6 +70,8 @@ def conv2d_forward(
         Vertical and horizontal, in pixels.
     groups : int
         Divides C_in and C_out.
+    algorithm : str
+        How fast backends shall compute it; the textbook has one way.
     """
     padded = _pad(_split_channels(x, groups), padding)
     weights = _split_channels(w, groups)
@@ -88,6 +91,7 @@ def conv2d_backward_data(
     padding: Pair,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> None:
     """Gradient with respect to the input.
 
@@ -102,6 +106,8 @@ def conv2d_backward_data(
     stride, padding, dilation : (int, int)
         Vertical and horizontal, in pixels.
     groups : int
+    algorithm : str
+        As in :func:`conv2d_forward`.
     """
     gradient = _split_channels(dy, groups)
     weights = _split_channels(w, groups)
@@ -123,6 +129,7 @@ def conv2d_backward_weights(
     padding: Pair,
     dilation: Pair,
     groups: int,
+    algorithm: str = "auto",
 ) -> None:
     """Gradient with respect to the parameters.
 
@@ -140,6 +147,8 @@ def conv2d_backward_weights(
     stride, padding, dilation : (int, int)
         Vertical and horizontal, in pixels.
     groups : int
+    algorithm : str
+        As in :func:`conv2d_forward`.
     """
     padded = _pad(_split_channels(x, groups), padding)
     gradient = _split_channels(dy, groups)

@@ -70,11 +70,10 @@ def winograd_matrices(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def _tiles(image: np.ndarray, step: int, size: int, grid: Pair) -> np.ndarray:
     """(N, H, W, C) -> (N, rows, columns, size, size, C): windows `step` apart, zeros where the image has ended."""
     rows, columns = grid
-    height, width = (max(0, (count - 1) * step + size - have) for count, have in zip(grid, image.shape[1:3]))
+    height, width = (max(0, (grid[axis] - 1) * step + size - image.shape[1 + axis]) for axis in range(2))
     padded = np.pad(image, ((0, 0), (0, height), (0, width), (0, 0)))
     found = [
-        [padded[:, i * step : i * step + size, j * step : j * step + size] for j in range(columns)]
-        for i in range(rows)
+        [padded[:, i * step : i * step + size, j * step : j * step + size] for j in range(columns)] for i in range(rows)
     ]
     return np.stack([np.stack(row, axis=1) for row in found], axis=1)
 

@@ -93,16 +93,19 @@ class Flow:
         True when a pass is repeated only to look at it: state such as running statistics must not change.
     key : int
         Random key of this node in this step.
+    exact : bool
+        True asks for results by the formula alone, at the price of speed: no algorithm that rounds in other ways.
     """
 
     __slots__ = (
-        "buffers", "caches", "dxs", "dy", "grads", "kernels", "key", "params", "replay", "training", "xs", "y",
+        "buffers", "caches", "dxs", "dy", "exact", "grads", "kernels", "key", "params", "replay", "training", "xs", "y",
     )  # fmt: skip
 
     def __init__(self, kernels: ModuleType, training: bool):
         self.kernels = kernels
         self.training = training
         self.replay = False
+        self.exact = False
         self.key = 0
         self.xs: list[np.ndarray] = []
         self.dxs: list[np.ndarray | None] = []

@@ -68,6 +68,10 @@ CASES = {
     "long sums": Case(13, (4, 4, 256), 130),
     "large weights, tiny images": Case(70, (2, 2, 200), 256),
     "large image": Case(1, (90, 110, 16), 24),
+    "many tiles": Case(8, (56, 56, 64), 65),
+    "no padding": Case(2, (11, 12, 33), 16, padding=(0, 0)),
+    "padding of a full convolution": Case(2, (6, 9, 10), 70, padding=(2, 2)),
+    "unequal padding": Case(2, (6, 9, 130), 130, padding=(2, 0)),
     "padding beyond the kernel": Case(2, (5, 6, 10), 8, padding=(4, 5)),
     "padding only, for whole rows": Case(2, (3, 3, 64), 40, padding=(5, 5)),
     "window as large as the image": Case(6, (5, 5, 16), 120, (5, 5), padding=(0, 0)),
@@ -94,24 +98,44 @@ def arrays(case: Case, seed: int = 0):
     return [random.standard_normal(shape).astype(np.float32) for shape in shapes]
 
 
+#: The ways to compute a convolution, without the choice between them.
+ALGORITHMS = "direct", "winograd2", "winograd4"
+
+
+def suits_winograd(case: Case) -> bool:
+    usual = case.kernel == (3, 3) and case.stride == (1, 1) and case.dilation == (1, 1)
+    return usual and case.groups == 1 and max(case.padding) <= 2
+
+
+def algorithms(case: Case):
+    """All that can do the case."""
+    return ALGORITHMS if suits_winograd(case) else ALGORITHMS[:1]
+
+
 def check(case: Case, with_bias: bool = True, seed: int = 0):
+    """Every algorithm agrees with the textbook."""
+    for algorithm in algorithms(case):
+        check_algorithm(case, algorithm, with_bias, seed)
+
+
+def check_algorithm(case: Case, algorithm: str, with_bias: bool, seed: int):
     """Forward and both gradients agree with the textbook, and nothing outside of the arrays is used."""
     x, w, b, dy = (Guarded(values) for values in arrays(case, seed))
     bias = b.array if with_bias else None
     y, expected = Guarded.unwritten(case.y_shape), np.empty(case.y_shape)
-    cpu.conv2d_forward(x.array, w.array, bias, y.array, *case.geometry)
+    cpu.conv2d_forward(x.array, w.array, bias, y.array, *case.geometry, algorithm)
     reference.conv2d_forward(x.array, w.array, bias, expected, *case.geometry)
     assert_matches(y, expected)
 
     dx, expected = Guarded.unwritten(case.x_shape), np.empty(case.x_shape)
-    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry)
+    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry, algorithm)
     reference.conv2d_backward_data(dy.array, w.array, expected, *case.geometry)
     assert_matches(dx, expected)
 
     dw, expected = Guarded.unwritten(case.w_shape), np.empty(case.w_shape)
     db, expected_db = Guarded.unwritten(case.outputs), np.empty(case.outputs)
     ours, theirs = (db.array, expected_db) if with_bias else (None, None)
-    cpu.conv2d_backward_weights(x.array, dy.array, dw.array, ours, *case.geometry)
+    cpu.conv2d_backward_weights(x.array, dy.array, dw.array, ours, *case.geometry, algorithm)
     reference.conv2d_backward_weights(x.array, dy.array, expected, theirs, *case.geometry)
     assert_matches(dw, expected)
     if with_bias:
@@ -153,23 +177,26 @@ def test_agrees_with_the_textbook_for_any_geometry(case, with_bias):
     check(case, with_bias)
 
 
-def gradients_and_output(case: Case):
+def gradients_and_output(case: Case, algorithm: str = "auto"):
     """Every result of a case, as bytes."""
     x, w, b, dy = arrays(case)
     y, dx, dw, db = (np.empty_like(each) for each in (dy, x, w, b))
-    cpu.conv2d_forward(x, w, b, y, *case.geometry)
-    cpu.conv2d_backward_data(dy, w, dx, *case.geometry)
-    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry)
+    cpu.conv2d_forward(x, w, b, y, *case.geometry, algorithm)
+    cpu.conv2d_backward_data(dy, w, dx, *case.geometry, algorithm)
+    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry, algorithm)
     return [each.tobytes() for each in (y, dx, dw, db)]
 
 
-@pytest.mark.parametrize("name", ["first layer", "stride two", "long sums", "grouped", "depthwise, large"])
-def test_has_the_same_bits_on_one_thread_and_on_all(name):
-    together = gradients_and_output(CASES[name])
+THREADED = "first layer", "stride two", "long sums", "many tiles", "large image", "grouped", "depthwise, large"
+
+
+@pytest.mark.parametrize(("name", "algorithm"), [(n, a) for n in THREADED for a in algorithms(CASES[n])])
+def test_has_the_same_bits_on_one_thread_and_on_all(name, algorithm):
+    together = gradients_and_output(CASES[name], algorithm)
     threads = numba.get_num_threads()
     numba.set_num_threads(1)
     try:
-        assert gradients_and_output(CASES[name]) == together
+        assert gradients_and_output(CASES[name], algorithm) == together
     finally:
         numba.set_num_threads(threads)
 
@@ -184,15 +211,19 @@ def test_an_empty_batch_gives_zero_weight_gradients():
     assert not db.any()
 
 
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_not_a_number_and_infinity_survive(value):
+def test_not_a_number_and_infinity_survive(value, algorithm):
     case = CASES["one panel"]
-    x, w, b, _ = arrays(case)
-    y = np.empty(case.y_shape, np.float32)
+    x, w, b, dy = arrays(case)
+    y, dw = np.empty(case.y_shape, np.float32), np.empty_like(w)
     x[1, 3, 4, 5] = value
-    cpu.conv2d_forward(x, w, b, y, *case.geometry)
+    cpu.conv2d_forward(x, w, b, y, *case.geometry, algorithm)
     assert not np.isfinite(y[1, 2:5, 3:6]).any()
     assert np.isfinite(y[0]).all()
+    cpu.conv2d_backward_weights(x, dy, dw, None, *case.geometry, algorithm)
+    assert not np.isfinite(dw[:, :, 5]).any()
+    assert np.isfinite(dw[:, :, 6]).all()
 
 
 @settings(deadline=None, max_examples=40)
