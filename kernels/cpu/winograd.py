@@ -179,24 +179,30 @@ def _panel_products(v, count, w, panel, u, m, stage, plan):
 
 @body
 def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
-    """The first jobs transform blocks of the source; each later one does a panel of outputs of a block."""
-    blocks, points = entry(plan, wp.BLOCKS), entry(plan, wp.POINTS)
+    """For each group of blocks of tiles: the first jobs transform a part of one, later ones do a panel of one."""
+    blocks, panels, points = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.PANELS), entry(plan, wp.POINTS)
+    makers = blocks * wp.BLOCK_PARTS
+    group, number = job // (makers + blocks * panels), job % (makers + blocks * panels)
+    own = number // wp.BLOCK_PARTS if number < makers else (number - makers) // panels
+    first = (group * blocks + own) * entry(plan, wp.BLOCK)
+    count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
+    if count <= 0:
+        return
     zeros, elsewhere = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
     clear_floats(zeros, entry(plan, wp.ZEROS))
-    block, panel = job % blocks, job // blocks - 1
-    first = block * entry(plan, wp.BLOCK)
-    count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
-    v += 4 * block * points * entry(plan, wp.SOURCE_PLANE)
-    if job < blocks:
-        transform_sources(first, count, x, v, zeros, plan)
+    v += 4 * own * points * entry(plan, wp.SOURCE_PLANE)
+    if number < makers:
+        part = number % wp.BLOCK_PARTS
+        low, high = part * count // wp.BLOCK_PARTS, (part + 1) * count // wp.BLOCK_PARTS
+        transform_sources(first + low, high - low, x, v + 4 * low * TILE_LANES, zeros, plan)
         return
-    stage = elsewhere + 4 * entry(plan, wp.ZEROS)
+    stage, panel = elsewhere + 4 * entry(plan, wp.ZEROS), (number - makers) % panels
     u = stage + 9 * _STAGE_BYTES
     m = u + 4 * points * entry(plan, wp.WEIGHT_PLANE)
     _panel_products(v, count, w, panel, u, m, stage, plan)
     begin = panel * WIDE
-    channels = min(WIDE, entry(plan, wp.TARGET_C) - begin)
-    _transform_products(first, count, m, bias + 4 * begin if bias else zeros, channels, y + 4 * begin, elsewhere, plan)
+    channels, start = min(WIDE, entry(plan, wp.TARGET_C) - begin), bias + 4 * begin if bias else zeros
+    _transform_products(first, count, m, start, channels, y + 4 * begin, elsewhere, plan)
 
 
 # --- entry ---------------------------------------------------------------------------------------------------
@@ -238,8 +244,11 @@ def _run_by_tiles(plan, x, w, b, y):
 
 def _run_by_panels(plan, x, w, b, y):
     h = plan.tolist()
-    blocks, serial = h[wp.BLOCKS], bool(h[wp.SERIAL])
+    blocks, serial = h[wp.GROUP_BLOCKS], bool(h[wp.SERIAL])
+    makers, owners = blocks * wp.BLOCK_PARTS, blocks * h[wp.PANELS]
     transformed = scratch.floats("winograd planes", blocks * h[wp.POINTS] * h[wp.SOURCE_PLANE])
     rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.WEIGHT_PLANE, wp.PRODUCT_PLANE))
-    launch(winograd_by_panels, 0, blocks, serial or blocks == 1, (x, w, b, y, transformed), plan, rows)
-    launch(winograd_by_panels, blocks, blocks * h[wp.PANELS], serial, (x, w, b, y, transformed), plan, rows)
+    for group in range(h[wp.GROUPS]):
+        first = group * (makers + owners)
+        launch(winograd_by_panels, first, makers, serial, (x, w, b, y, transformed), plan, rows)
+        launch(winograd_by_panels, first + makers, owners, serial, (x, w, b, y, transformed), plan, rows)

@@ -64,11 +64,16 @@ STAGE_ROWS = 16
 BLOCK_FLOATS = 112 * 1024
 #: Tiles of a block: a multiple of the rows of all register tiles, up to so many.
 BLOCK_UNIT, MOST_BLOCK = 12, 96
-#: Transformed weights from so many floats on are made anew by every job that needs a part of them.
-LARGE_WEIGHTS = 512 * 1024
+#: Transformed weights from so many floats on are made anew by every job that needs a part of them, and so are those
+#: of so many that few tiles need.
+LARGE_WEIGHTS, FEW_TILES_WEIGHTS, FEW_TILES = 2560 * 1024, 64 * 1024, 72
 #: Source channels that are summed between two such makings.
 DEPTH = 64
+#: Source planes of so many floats are made before they are multiplied: what stays in the third-level cache.
+SOURCE_FLOATS = 1024 * 1024
 FEWEST_JOBS = 16
+#: Where sources are transformed beforehand, so many jobs share a block.
+BLOCK_PARTS = 4
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
 
@@ -156,7 +161,7 @@ def set_block(h: np.ndarray, most: int) -> None:
 
 def by_panels(t: Tiling) -> bool:
     """Whether the weights are so many that every job transforms those of its own outputs."""
-    return t.planes * t.source[2] * t.target[2] >= LARGE_WEIGHTS
+    return t.planes * t.source[2] * t.target[2] >= (FEW_TILES_WEIGHTS if t.tiles <= FEW_TILES else LARGE_WEIGHTS)
 
 
 @functools.lru_cache(maxsize=512)
@@ -178,9 +183,21 @@ def panel_plan(t: Tiling) -> np.ndarray:
     h = start(t)
     set_block(h, MOST_BLOCK)
     h[DEPTH_STEP] = min(DEPTH, t.source[2])
+    _set_groups(h, t.planes * int(h[SOURCE_PLANE]), SOURCE_FLOATS)
     h[WEIGHT_PLANE] = h[DEPTH_STEP] * WIDE + PLANE_GAP
     h[PRODUCT_PLANE] = h[PRODUCT_PANEL] + PLANE_GAP
     return h
+
+
+def _set_groups(h: np.ndarray, block: int, most: int) -> None:
+    """Cut the blocks, of `block` floats each, into even groups of at most `most` floats."""
+    h[GROUPS] = -(-int(h[BLOCKS]) // max(1, most // block))
+    h[GROUP_BLOCKS] = -(-int(h[BLOCKS]) // int(h[GROUPS]))
+
+
+def tile_passes(t: Tiling) -> int:
+    """How often the weights of a forward pass or data gradient are transformed."""
+    return int(panel_plan(t)[BLOCKS]) if by_panels(t) else 1
 
 
 def scratch_floats(h: list[int], *planes: int) -> int:
@@ -193,11 +210,13 @@ def scratch_floats(h: list[int], *planes: int) -> int:
 #: Up to so many floats, sums of weight gradients are private to a job, and added in the end.
 PRIVATE_SUMS = 96 * 1024
 #: Most private sums, and fewest tiles that are worth one.
-MOST_CHUNKS, CHUNK_TILES = 16, 48
+MOST_CHUNKS, CHUNK_TILES = 8, 48
 #: Source channels and panels of outputs whose sums one job owns, where they are not private.
 SUM_CHANNELS, SUM_PANELS = 32, 2
+#: With fewer such jobs than this, they own one panel.
+FEWEST_OWNERS = 8
 #: Planes of so many floats are made before they are multiplied: what stays in the third-level cache.
-GROUP_FLOATS = 4 * 1024 * 1024
+GROUP_FLOATS = 1024 * 1024
 
 
 def in_chunks(t: Tiling) -> bool:
@@ -224,13 +243,11 @@ def block_plan(t: Tiling) -> np.ndarray:
     h = start(t)
     set_block(h, MOST_BLOCK)
     h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
-    h[BLOCK_CHANNELS], h[BLOCK_PANELS] = SUM_CHANNELS, min(SUM_PANELS, int(h[PANELS]))
-    h[CHANNEL_BLOCKS] = -(-t.source[2] // SUM_CHANNELS)
+    h[BLOCK_CHANNELS], h[CHANNEL_BLOCKS] = SUM_CHANNELS, -(-t.source[2] // SUM_CHANNELS)
+    h[BLOCK_PANELS] = SUM_PANELS if h[CHANNEL_BLOCKS] * h[PANELS] >= FEWEST_OWNERS * SUM_PANELS else 1
     h[PANEL_BLOCKS] = -(-int(h[PANELS]) // int(h[BLOCK_PANELS]))
     h[BLOCK_PLANES] = t.planes * (int(h[SOURCE_PLANE]) + int(h[PRODUCT_PLANE]))
-    most = max(1, GROUP_FLOATS // int(h[BLOCK_PLANES]))
-    h[GROUPS] = -(-int(h[BLOCKS]) // most)
-    h[GROUP_BLOCKS] = -(-int(h[BLOCKS]) // int(h[GROUPS]))
+    _set_groups(h, int(h[BLOCK_PLANES]), GROUP_FLOATS)
     _set_sums(h, SUM_CHANNELS, int(h[BLOCK_PANELS]))
     return h
 

@@ -141,14 +141,15 @@ def winograd_weight_chunks(job, x, dy, dw, db, private, plan, scratch_row):
 
 
 @inner
-def _transform_block(block, place, x, dy, zeros, plan):
-    """Transform source and output gradients of one block of tiles into the planes at `place`."""
+def _transform_part(block, part, place, x, dy, zeros, plan):
+    """Transform source and output gradients of a part of one block of tiles into the block's planes at `place`."""
     clear_floats(zeros, entry(plan, wp.ZEROS))
     first = block * entry(plan, wp.BLOCK)
-    count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
-    transform_sources(first, count, x, place, zeros, plan)
-    z = place + 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
-    _transform_gradients(first, count, dy, z, zeros, plan)
+    tiles = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
+    low, high = part * tiles // wp.BLOCK_PARTS, (part + 1) * tiles // wp.BLOCK_PARTS
+    transform_sources(first + low, high - low, x, place + 4 * low * TILE_LANES, zeros, plan)
+    z = place + 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE) + low * ROW_BYTES
+    _transform_gradients(first + low, high - low, dy, z, zeros, plan)
 
 
 @inner
@@ -172,19 +173,21 @@ def _block(group, low, high, first_panel, last_panel, planes, dw, u, plan):
 
 @body
 def winograd_weight_blocks(job, x, dy, dw, db, planes, plan, scratch_row):
-    """For each group of blocks of tiles: the first jobs transform a block, later ones own channels and panels."""
+    """For each group of blocks of tiles: the first jobs transform a part of one, later ones own channels and panels."""
     blocks, parts = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.PANEL_BLOCKS)
-    owners = entry(plan, wp.CHANNEL_BLOCKS) * parts
-    group, number = job // (blocks + owners), job % (blocks + owners)
+    makers, owners = blocks * wp.BLOCK_PARTS, entry(plan, wp.CHANNEL_BLOCKS) * parts
+    group, number = job // (makers + owners), job % (makers + owners)
     bias = planes + 4 * blocks * entry(plan, wp.BLOCK_PLANES)
-    if number < blocks:
-        block = group * blocks + number
+    if number < makers:
+        own, part = number // wp.BLOCK_PARTS, number % wp.BLOCK_PARTS
+        block = group * blocks + own
         if block < entry(plan, wp.BLOCKS):
-            _transform_block(block, planes + 4 * number * entry(plan, wp.BLOCK_PLANES), x, dy, scratch_row, plan)
-            if db:
+            place = planes + 4 * own * entry(plan, wp.BLOCK_PLANES)
+            _transform_part(block, part, place, x, dy, scratch_row, plan)
+            if db and part == 0:
                 _sum_bias(block, entry(plan, wp.BLOCKS), dy, bias, plan)
         return
-    number -= blocks
+    number -= makers
     channels, panels = entry(plan, wp.BLOCK_CHANNELS), entry(plan, wp.BLOCK_PANELS)
     if db and number == 0 and group == entry(plan, wp.GROUPS) - 1:
         _add_bias(entry(plan, wp.BLOCKS), bias, db, plan)
@@ -236,10 +239,11 @@ def _run_chunks(plan, x, dy, dw, db):
 
 def _run_blocks(plan, x, dy, dw, db):
     h = plan.tolist()
-    blocks, owners, serial = h[wp.GROUP_BLOCKS], h[wp.CHANNEL_BLOCKS] * h[wp.PANEL_BLOCKS], bool(h[wp.SERIAL])
+    makers, owners = h[wp.GROUP_BLOCKS] * wp.BLOCK_PARTS, h[wp.CHANNEL_BLOCKS] * h[wp.PANEL_BLOCKS]
+    serial = bool(h[wp.SERIAL])
     planes = scratch.floats("winograd planes", wp.block_floats(h))
     arrays, rows = (x, dy, dw, db, planes), scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SUM_PLANE))
     for group in range(h[wp.GROUPS]):
-        first = group * (blocks + owners)
-        launch(winograd_weight_blocks, first, blocks, serial or blocks == 1, arrays, plan, rows)
-        launch(winograd_weight_blocks, first + blocks, owners, serial or owners == 1, arrays, plan, rows)
+        first = group * (makers + owners)
+        launch(winograd_weight_blocks, first, makers, serial, arrays, plan, rows)
+        launch(winograd_weight_blocks, first + makers, owners, serial or owners == 1, arrays, plan, rows)
