@@ -17,12 +17,12 @@ PRODUCT = 1.2
 #: To transform one float of a plane, by outputs of a tile: mostly its way through the caches.
 TRANSFORM = {2: 8, 4: 12}
 #: To bring one weight in order for the direct sums, and one weight of a plane for the tiles.
-WEIGHT = {"forward": 20, "data": 20, "weights": 25}
-PLANE_WEIGHT = {"forward": 8, "data": 8, "weights": 6}
+WEIGHT = {"forward": 20, "data": 20, "weights": 12}
+PLANE_WEIGHT = {"forward": 8, "data": 8, "weights": 14}
 #: To begin with tiles at all.
 START = 250_000
 #: Tiles must promise to save so much before they are chosen.
-GAIN = 0.95
+GAIN = 0.92
 
 
 @functools.lru_cache(maxsize=2048)
