@@ -18,7 +18,7 @@ PRODUCT = 1.2
 TRANSFORM = {2: 8, 4: 12}
 #: To bring one weight in order for the direct sums, and one weight of a plane for the tiles.
 WEIGHT = {"forward": 20, "data": 20, "weights": 12}
-PLANE_WEIGHT = {"forward": 8, "data": 8, "weights": 14}
+PLANE_WEIGHT = {"forward": 8, "data": 8, "weights": 12}
 #: To begin with tiles at all.
 START = 250_000
 #: Tiles must promise to save so much before they are chosen.
