@@ -41,23 +41,34 @@ _STAGE_BYTES = wp.STAGE_ROWS * ROW_BYTES
 
 
 @inner
+def next_tile(image, i, j, tiles, columns):
+    """The tile after (image, row of tiles, column of tiles): quicker than to divide anew."""
+    j += 1
+    if j == columns:
+        i, j = i + 1, 0
+        if i * columns == tiles:
+            image, i = image + 1, 0
+    return image, i, j
+
+
+@inner
 def transform_sources(first, count, x, v, zeros, plan):
     """Transform `count` tiles of the source, with all channels, into the planes at `v`."""
     height, width, channels = entry(plan, wp.SOURCE_H), entry(plan, wp.SOURCE_W), entry(plan, wp.SOURCE_C)
     plane, panel = entry(plan, wp.SOURCE_PLANE), entry(plan, wp.SOURCE_PANEL)
     outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
-    size = outputs + 2
-    for t in range(count):
-        image, tile = (first + t) // tiles, (first + t) % tiles
-        row = tile // columns * outputs - entry(plan, wp.PAD_H)
-        column = tile % columns * outputs - entry(plan, wp.PAD_W)
+    size, line, target = outputs + 2, width * channels, v
+    image, i, j = first // tiles, first % tiles // columns, first % tiles % columns
+    for _ in range(count):
+        row, column = i * outputs - entry(plan, wp.PAD_H), j * outputs - entry(plan, wp.PAD_W)
         place = x + 4 * ((image * height + row) * width + column) * channels
         top, bottom, left, right = max(0, -row), min(size, height - row), max(0, -column), min(size, width - column)
-        target, line = v + 4 * t * TILE_LANES, width * channels
         if outputs == 4:
             gather_input_4(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
         else:
             gather_input_2(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
+        target += 4 * TILE_LANES
+        image, i, j = next_tile(image, i, j, tiles, columns)
 
 
 @inner
@@ -111,21 +122,23 @@ def _multiply(v, depth, u, m, count, width, more, plan):
 
 
 @inner
-def _transform_products(first, count, m, bias, channels, y, elsewhere, plan):
+def _transform_products(first, count, m, bias, channels, y, plan):
     """Turn the products of `count` tiles into `channels` channels of the target that begin at `y`."""
-    height, width, all_channels = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
+    height, width, pixel = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
     plane, panel = entry(plan, wp.PRODUCT_PLANE), entry(plan, wp.PRODUCT_PANEL)
     outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
-    line = width * all_channels
-    for t in range(count):
-        image, tile = (first + t) // tiles, (first + t) % tiles
-        row, column = tile // columns * outputs, tile % columns * outputs
-        place = y + 4 * ((image * height + row) * width + column) * all_channels
-        bottom, right, source = min(outputs, height - row), min(outputs, width - column), m + t * ROW_BYTES
+    line, source = width * pixel, m
+    image, i, j = first // tiles, first % tiles // columns, first % tiles % columns
+    for _ in range(count):
+        row, column = i * outputs, j * outputs
+        place = y + 4 * ((image * height + row) * width + column) * pixel
+        bottom, right = min(outputs, height - row), min(outputs, width - column)
         if outputs == 4:
-            scatter_output_4(source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels)
+            scatter_output_4(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
         else:
-            scatter_output_2(source, plane, panel, bias, place, line, all_channels, bottom, right, elsewhere, channels)
+            scatter_output_2(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
+        source += ROW_BYTES
+        image, i, j = next_tile(image, i, j, tiles, columns)
 
 
 # --- few weights: a job does all channels of some tiles ------------------------------------------------------
@@ -136,7 +149,7 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
     """The first jobs transform weights, some source channels of one panel each; later ones do a block of tiles."""
     panels, steps, depth = entry(plan, wp.PANELS), entry(plan, wp.WEIGHT_STEPS), entry(plan, wp.SOURCE_C)
     points, weight_plane = entry(plan, wp.POINTS), entry(plan, wp.WEIGHT_PLANE)
-    zeros, elsewhere = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
+    zeros, rest = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
     if job < panels * steps:
         panel, low = job // steps, job % steps * wp.STAGE_ROWS
         target = u + 4 * panel * points * weight_plane + low * ROW_BYTES
@@ -145,7 +158,7 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
     clear_floats(zeros, entry(plan, wp.ZEROS))
     first = (job - panels * steps) * entry(plan, wp.BLOCK)
     count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
-    v = elsewhere + 4 * entry(plan, wp.ZEROS)
+    v = rest
     m = v + 4 * points * entry(plan, wp.SOURCE_PLANE)
     transform_sources(first, count, x, v, zeros, plan)
     channels = entry(plan, wp.TARGET_C)
@@ -155,7 +168,7 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
             target = m + 4 * (xi * entry(plan, wp.PRODUCT_PLANE) + panel * entry(plan, wp.PRODUCT_PANEL))
             source = v + 4 * xi * entry(plan, wp.SOURCE_PLANE)
             _multiply(source, depth, weights, target, count, channels - panel * WIDE, 0, plan)
-    _transform_products(first, count, m, bias if bias else zeros, channels, y, elsewhere, plan)
+    _transform_products(first, count, m, bias if bias else zeros, channels, y, plan)
 
 
 # --- many weights: a job does some outputs of some tiles -----------------------------------------------------
@@ -188,7 +201,7 @@ def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
     count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
     if count <= 0:
         return
-    zeros, elsewhere = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
+    zeros, rest = scratch_row, scratch_row + 4 * entry(plan, wp.ZEROS)
     clear_floats(zeros, entry(plan, wp.ZEROS))
     v += 4 * own * points * entry(plan, wp.SOURCE_PLANE)
     if number < makers:
@@ -196,13 +209,13 @@ def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
         low, high = part * count // wp.BLOCK_PARTS, (part + 1) * count // wp.BLOCK_PARTS
         transform_sources(first + low, high - low, x, v + 4 * low * TILE_LANES, zeros, plan)
         return
-    stage, panel = elsewhere + 4 * entry(plan, wp.ZEROS), (number - makers) % panels
+    stage, panel = rest, (number - makers) % panels
     u = stage + 9 * _STAGE_BYTES
     m = u + 4 * points * entry(plan, wp.WEIGHT_PLANE)
     _panel_products(v, count, w, panel, u, m, stage, plan)
     begin = panel * WIDE
     channels, start = min(WIDE, entry(plan, wp.TARGET_C) - begin), bias + 4 * begin if bias else zeros
-    _transform_products(first, count, m, start, channels, y + 4 * begin, elsewhere, plan)
+    _transform_products(first, count, m, start, channels, y + 4 * begin, plan)
 
 
 # --- entry ---------------------------------------------------------------------------------------------------

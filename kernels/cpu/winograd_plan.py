@@ -144,7 +144,7 @@ def start(t: Tiling) -> np.ndarray:
     h[SOURCE_H : SOURCE_C + 1], h[TARGET_H : TARGET_C + 1], h[PAD_H : PAD_W + 1] = t.source, t.target, t.padding
     h[TILES_W], h[IMAGE_TILES], h[TILES] = t.grid[1], t.grid[0] * t.grid[1], t.tiles
     h[PANELS] = -(-t.target[2] // WIDE)
-    h[ZEROS] = _round_up(max(t.source[2], t.target[2]), WIDE)
+    h[ZEROS] = (t.outputs + 2) * _round_up(max(t.source[2], t.target[2]), WIDE)
     h[SERIAL] = t.tiles * t.planes * t.source[2] * t.target[2] < SERIAL_WORK
     return h
 
@@ -201,8 +201,8 @@ def tile_passes(t: Tiling) -> int:
 
 
 def scratch_floats(h: list[int], *planes: int) -> int:
-    """Floats of a thread: zeros, dropped outputs, weights before their transform, and `planes` of so many floats."""
-    return 2 * h[ZEROS] + 9 * STAGE_ROWS * WIDE + h[POINTS] * sum(h[plane] for plane in planes)
+    """Floats of a thread: a row of zeros, weights before their transform, and `planes` of so many floats."""
+    return h[ZEROS] + 9 * STAGE_ROWS * WIDE + h[POINTS] * sum(h[plane] for plane in planes)
 
 
 # --- weight gradient -----------------------------------------------------------------------------------------

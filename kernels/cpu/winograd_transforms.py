@@ -8,6 +8,7 @@ added and subtracted. The two-dimensional transforms apply the one-dimensional o
 
 from __future__ import annotations
 
+import functools
 import math
 
 from llvmlite import ir
@@ -31,6 +32,9 @@ from kernels.cpu.simd import (
 #: 3/2 keep rounding errors smallest, below a third of those of the usual 1 and 2.
 PAIRS = {2: (1.0,), 4: (0.75, 1.5)}
 
+_MASK = ir.VectorType(ir.IntType(1), TILE_LANES)
+#: So many vectors are held in registers.
+_HELD = 24
 #: Vectors in a row of a panel.
 PANEL_VECTORS = 2
 
@@ -58,7 +62,9 @@ def _scale(pairs, pair):
 
 
 class Formulas:
-    """The one-dimensional transforms, each from a list of vectors to a list of vectors.
+    """The one-dimensional transforms.
+
+    Each is a list of parts: the places of a few results, and a function that makes these from a list of vectors.
 
     Parameters
     ----------
@@ -83,134 +89,148 @@ class Formulas:
                 total = fused_multiply_add(b, constant, vector, total)
         return total
 
-    def input(self, d):
+    def _by_points(self, ends, pair):
+        """Parts of a transform to values at the points: ``ends`` makes those at 0 and infinity, ``pair(p)`` at +-p."""
+        parts = [((0, 2 * len(self.pairs) + 1), ends)]
+        return parts + [((2 * k + 1, 2 * k + 2), pair(p)) for k, p in enumerate(self.pairs)]
+
+    def _plus_minus(self, even, odd, factor=1.0):
+        """Values at a pair of points."""
+        return [self._sum([(1.0, even), (factor, odd)]), self._sum([(1.0, even), (-factor, odd)])]
+
+    def input(self):
         """``B^T d``: values of the input at all points."""
         whole = _others(self.pairs, None)
-        values = [self._sum(zip(whole, d[0::2], strict=True))]
-        for p in self.pairs:
+
+        def pair(p):
             others = _others(self.pairs, p)
-            even = self._sum(zip(others, d[2::2], strict=True))
-            odd = self._sum(zip(others, d[1:-1:2], strict=True))
-            values += [self._sum([(1.0, even), (p, odd)]), self._sum([(1.0, even), (-p, odd)])]
-        return [*values, self._sum(zip(whole, d[1::2], strict=True))]
 
-    def output(self, m):
-        """``A^T m``: the outputs from the products at all points."""
-        sums = self._pair_sums(m)
-        rows = []
-        for i in range(self.outputs):
-            terms = [(p**i, pair[i % 2]) for p, pair in zip(self.pairs, sums, strict=True)]
-            terms += [(1.0, m[0])] * (i == 0) + [(1.0, m[-1])] * (i == self.outputs - 1)
-            rows.append(self._sum(terms))
-        return rows
+            def values(d):
+                even, odd = (self._sum(zip(others, d[i:-1:2], strict=True)) for i in (2, 1))
+                return self._plus_minus(even, odd, p)
 
-    def _pair_sums(self, m):
-        """(sum, difference) of what belongs to the two points of every pair."""
-        b = self.builder
-        return [(b.fadd(p, q), b.fsub(p, q)) for p, q in zip(m[1:-1:2], m[2:-1:2], strict=True)]
+            return values
 
-    def weight(self, g):
+        return self._by_points(lambda d: [self._sum(zip(whole, d[i::2], strict=True)) for i in (0, 1)], pair)
+
+    def output(self):
+        """``A^T m``: the outputs from the products at all points; the first output comes last."""
+
+        def rows(places):
+            return lambda m: [self._output(m, i) for i in places]
+
+        last = self.outputs - 1
+        return [(places, rows(places)) for places in (range(last, 0, -2), range(last - 1, -1, -2))]
+
+    def _output(self, m, i):
+        terms = [(p**i, pair) for p, pair in zip(self.pairs, self._pair_sums(m, i), strict=True)]
+        ends = [(1.0, m[0])] * (i == 0) + [(1.0, m[-1])] * (i == self.outputs - 1)
+        return self._sum(terms + ends)
+
+    def _pair_sums(self, m, power):
+        """Of the two numbers at every pair of points, the sum for even powers, the difference for odd ones."""
+        combine = self.builder.fsub if power % 2 else self.builder.fadd
+        return [combine(p, q) for p, q in zip(m[1:-1:2], m[2:-1:2], strict=True)]
+
+    def weight(self):
         """``G g``: values of three weights at all points."""
-        values = [self._sum([(1 / _scale(self.pairs, None), g[0])])]
-        for p in self.pairs:
+        first = 1 / _scale(self.pairs, None)
+
+        def pair(p):
             scale = 1 / _scale(self.pairs, p)
-            even, odd = self._sum([(scale, g[0]), (scale * p * p, g[2])]), (scale * p, g[1])
-            values += [self._sum([(1.0, even), odd]), self._sum([(1.0, even), (-odd[0], odd[1])])]
-        return [*values, g[2]]
+            return lambda g: self._plus_minus(self._sum([(scale, g[0]), (scale * p * p, g[2])]), g[1], scale * p)
 
-    def gradient(self, y):
+        return self._by_points(lambda g: [self._sum([(first, g[0])]), g[2]], pair)
+
+    def gradient(self):
         """``A y``: values of output gradients at all points, the transpose of :meth:`output`."""
-        values = [y[0]]
-        for p in self.pairs:
-            even = self._sum([(p**i, y[i]) for i in range(0, self.outputs, 2)])
-            odd = self._sum([(p**i, y[i]) for i in range(1, self.outputs, 2)])
-            values += [self.builder.fadd(even, odd), self.builder.fsub(even, odd)]
-        return [*values, y[-1]]
 
-    def weight_gradient(self, u):
+        def pair(p):
+            def values(y):
+                even, odd = (self._sum([(p**i, y[i]) for i in range(k, self.outputs, 2)]) for k in (0, 1))
+                return self._plus_minus(even, odd)
+
+            return values
+
+        return self._by_points(lambda y: [y[0], y[-1]], pair)
+
+    def weight_gradient(self):
         """``G^T u``: gradients of three weights, the transpose of :meth:`weight`."""
-        sums, rows = self._pair_sums(u), []
-        for i in range(3):
-            scaled = [(p**i / _scale(self.pairs, p), pair[i % 2]) for p, pair in zip(self.pairs, sums, strict=True)]
-            first = [(1 / _scale(self.pairs, None), u[0])] * (i == 0)
-            rows.append(self._sum([*scaled, *first, *([(1.0, u[-1])] * (i == 2))]))
-        return rows
+        return [((0, 2), lambda u: [self._tap(u, 0), self._tap(u, 2)]), ((1,), lambda u: [self._tap(u, 1)])]
+
+    def _tap(self, u, i):
+        pairs = zip(self.pairs, self._pair_sums(u, i), strict=True)
+        scaled = [(p**i / _scale(self.pairs, p), pair) for p, pair in pairs]
+        ends = [(1 / _scale(self.pairs, None), u[0])] * (i == 0) + [(1.0, u[-1])] * (i == 2)
+        return self._sum(scaled + ends)
 
 
-def _both_axes(formula, grid):
-    """Apply `formula` to the columns of a grid of vectors, then to the rows."""
-    columns = [formula(list(column)) for column in zip(*grid, strict=True)]
-    return [formula(list(row)) for row in zip(*columns, strict=True)]
+def _merged(parts):
+    """All parts as one."""
+
+    def together(vectors):
+        return [result for _, part in parts for result in part(vectors)]
+
+    return [([place for places, _ in parts for place in places], together)]
 
 
-def _square(size):
-    return [(i, j) for i in range(size) for j in range(size)]
+def _transform_both_axes(parts, size, load, store):
+    """Transform the columns of a square of vectors, then the rows, and hand the results to ``store(i, j, vector)``.
 
-
-class _Vectors:
-    """Loads and stores whole vectors."""
-
-    def __init__(self, builder):
-        self.builder = builder
-
-    def load(self, pointer, offset):
-        return load_at(self.builder, pointer, offset, TILE_VECTOR)
-
-    def store(self, vector, pointer, offset):
-        store_at(self.builder, vector, pointer, offset)
-
-
-class _PartVectors(_Vectors):
-    """Loads and stores the first `count` lanes."""
-
-    def __init__(self, builder, count):
-        super().__init__(builder)
-        self.mask = first_lanes(builder, count, TILE_LANES)
-
-    def load(self, pointer, offset):
-        return masked_load(self.builder, pointer, offset, self.mask, TILE_VECTOR)
-
-    def store(self, vector, pointer, offset):
-        masked_store(self.builder, vector, pointer, offset, self.mask)
+    Where all columns would be more than registers can hold, that is done part by part, and ``load(i, j)`` is called
+    anew for each: vectors that wait for a later part would only be spilled.
+    """
+    ((places, _),) = whole = _merged(parts)
+    for rows, part in whole if len(places) * size <= _HELD else parts:
+        columns = [part([load(i, j) for i in range(size)]) for j in range(size)]
+        for i, row in zip(rows, zip(*columns, strict=True), strict=True):
+            for others, other in parts:
+                for j, vector in zip(others, other(list(row)), strict=True):
+                    store(i, j, vector)
 
 
 def _channel_loop(builder, channels, body):
-    """``body(memory, i)`` for the vectors of `channels` floats, the last of which may be a part."""
+    """``body(i, mask)`` for the vectors of `channels` floats; the mask is None but for a last one that is a part."""
     lanes = INT64(TILE_LANES)
     whole = builder.udiv(channels, lanes)
     with cgutils.for_range(builder, whole) as loop:
-        body(_Vectors(builder), loop.index)
+        body(loop.index, None)
     rest = builder.urem(channels, lanes)
     with cgutils.if_unlikely(builder, builder.icmp_signed("!=", rest, INT64(0))):
-        body(_PartVectors(builder, rest), whole)
+        body(whole, first_lanes(builder, rest, TILE_LANES))
 
 
-class _Places:
-    """Where the pixels of a tile lie: inside `bounds` at their place in the image, outside of it at `elsewhere`.
+def _load(builder, pointer, offset, mask):
+    if mask is None:
+        return load_at(builder, pointer, offset, TILE_VECTOR)
+    return masked_load(builder, pointer, offset, mask, TILE_VECTOR)
 
-    The pointers are kept in memory, since there are more of them than registers.
-    """
 
-    def __init__(self, builder, size, image, row, column, bounds, elsewhere):
-        self.builder = builder
-        top, bottom, left, right = bounds
-        self.memory = cgutils.alloca_once(builder, INT64, INT64(size * size))
-        rows = [self._inside(i, top, bottom) for i in range(size)]
-        columns = [self._inside(j, left, right) for j in range(size)]
-        self.size = size
-        for i, j in _square(size):
-            offset = builder.add(builder.mul(row, INT64(4 * i)), builder.mul(column, INT64(4 * j)))
-            inside = builder.and_(rows[i], columns[j])
-            place = builder.select(inside, builder.add(image, offset), elsewhere)
-            builder.store(place, builder.gep(self.memory, [INT64(i * size + j)]))
+def _store(builder, vector, pointer, offset, mask):
+    if mask is None:
+        store_at(builder, vector, pointer, offset)
+    else:
+        masked_store(builder, vector, pointer, offset, mask)
 
-    def _inside(self, index, low, high):
-        b = self.builder
-        return b.and_(b.icmp_signed("<=", low, INT64(index)), b.icmp_signed("<", INT64(index), high))
 
-    def pixel(self, i, j):
-        place = self.builder.load(self.builder.gep(self.memory, [INT64(i * self.size + j)]))
-        return float_pointer(self.builder, place)
+def _inside(builder, index, low, high):
+    after = builder.icmp_signed("<=", low, INT64(index))
+    return builder.and_(after, builder.icmp_signed("<", INT64(index), high))
+
+
+def _rows(builder, image, row, valid, elsewhere):
+    """Pointers to the rows of a tile, to `elsewhere` for those that are not valid."""
+    places = [builder.add(image, builder.mul(row, INT64(4 * i))) for i in range(len(valid))]
+    return [
+        float_pointer(builder, builder.select(inside, place, elsewhere))
+        for inside, place in zip(valid, places, strict=True)
+    ]
+
+
+def _lane_mask(builder, valid, mask):
+    """All lanes (or those of `mask`) if `valid`, else none."""
+    none = ir.Constant(_MASK, [0] * TILE_LANES)
+    return builder.select(valid, ir.Constant(_MASK, [1] * TILE_LANES) if mask is None else mask, none)
 
 
 def _panel_offset(builder, index, per_row, panel):
@@ -222,19 +242,30 @@ def _panel_offset(builder, index, per_row, panel):
 def _make_gather(name, outputs, formula, size, per_row):
     def build(b, args):
         image, row, column, top, bottom, left, right, zeros, channels, target, plane, panel = args
-        apply = getattr(Formulas(b, outputs), formula)
-        places = _Places(b, size, image, row, column, (top, bottom, left, right), zeros)
-        target = float_pointer(b, target)
+        parts, target = getattr(Formulas(b, outputs), formula)(), float_pointer(b, target)
+        rows = _rows(b, image, row, [_inside(b, i, top, bottom) for i in range(size)], zeros)
+        columns = [b.mul(column, INT64(j)) for j in range(size)]
+        inside = [_inside(b, j, left, right) for j in range(size)]
 
-        def vector(memory, index):
+        def vector(index, mask, whole):
             c = b.mul(index, INT64(TILE_LANES))
-            grid = [[memory.load(places.pixel(i, j), c) for j in range(size)] for i in range(size)]
             start = b.gep(target, [_panel_offset(b, index, per_row, panel)])
-            values = [value for line in _both_axes(apply, grid) for value in line]
-            for xi, value in enumerate(values):
-                store_at(b, value, start, b.mul(plane, INT64(xi)))
+            masks = [mask if whole else _lane_mask(b, valid, mask) for valid in inside]
 
-        _channel_loop(b, channels, vector)
+            def load(i, j):
+                return _load(b, rows[i], b.add(columns[j], c), masks[j])
+
+            def store(i, j, value):
+                store_at(b, value, start, b.mul(plane, INT64(i * points(outputs) + j)))
+
+            _transform_both_axes(parts, size, load, store)
+
+        all_columns = b.and_(inside[0], inside[-1])
+        with b.if_else(all_columns) as (then, otherwise):
+            with then:
+                _channel_loop(b, channels, functools.partial(vector, whole=True))
+            with otherwise:
+                _channel_loop(b, channels, functools.partial(vector, whole=False))
 
     @intrinsic
     def gather(typingctx, image, row, column, top, bottom, left, right, zeros, channels, target, plane, panel):
@@ -249,7 +280,7 @@ def _make_gather(name, outputs, formula, size, per_row):
         top, bottom, left, right : int
             Rows and columns of the tile that lie inside of the image; others are read from `zeros`.
         zeros : int
-            Address of as many zeros as channels.
+            Address of as many zeros as a row of the tile has floats.
         channels : int
         target : int
             Address of the tile's row in the first plane.
@@ -266,26 +297,33 @@ def _make_scatter(name, outputs):
     size = points(outputs)
 
     def build(b, args):
-        source, plane, panel, start, image, row, column, bottom, right, elsewhere, channels = args
-        none = INT64(0)
-        places = _Places(b, outputs, image, row, column, (none, bottom, none, right), elsewhere)
+        source, plane, panel, start, image, row, column, bottom, right, channels = args
         source, start = float_pointer(b, source), float_pointer(b, start)
-        apply = Formulas(b, outputs).output
+        parts, valid = Formulas(b, outputs).output(), [b.icmp_signed("<", INT64(i), bottom) for i in range(outputs)]
+        rows, zero = _rows(b, image, row, valid, image), INT64(0)
+        inside = [b.icmp_signed("<", INT64(j), right) for j in range(outputs)]
+        columns = [b.select(inside[j], b.mul(column, INT64(j)), zero) for j in range(outputs)]
 
-        def vector(memory, index):
+        def vector(index, mask):
             c = b.mul(index, INT64(TILE_LANES))
             first = b.gep(source, [_panel_offset(b, index, PANEL_VECTORS, panel)])
-            offsets = [[b.mul(plane, INT64(i * size + j)) for j in range(size)] for i in range(size)]
-            grid = [[load_at(b, first, offset, TILE_VECTOR) for offset in line] for line in offsets]
-            bias, result = memory.load(start, c), _both_axes(apply, grid)
-            for i, j in _square(outputs):
-                memory.store(b.fadd(result[i][j], bias), places.pixel(i, j), c)
+            bias = _load(b, start, c, mask)
+
+            def load(i, j):
+                return load_at(b, first, b.mul(plane, INT64(i * size + j)), TILE_VECTOR)
+
+            def store(i, j, value):
+                _store(b, b.fadd(value, bias), rows[i], b.add(columns[j], c), mask)
+
+            _transform_both_axes(parts, size, load, store)
 
         _channel_loop(b, channels, vector)
 
     @intrinsic
-    def scatter(typingctx, source, plane, panel, start, image, row, column, bottom, right, elsewhere, channels):
+    def scatter(typingctx, source, plane, panel, start, image, row, column, bottom, right, channels):
         """Turn the products of one tile into outputs, add first values, and write those inside of the image.
+
+        Outputs outside are written in place of the first row or column, and then written over by these, which are last.
 
         Parameters
         ----------
@@ -301,12 +339,10 @@ def _make_scatter(name, outputs):
             Floats from a pixel to the one below and to the one at the right.
         bottom, right : int
             Rows and columns of the tile inside of the image.
-        elsewhere : int
-            Address of memory for a pixel, where the other outputs are dropped.
         channels : int
         """
 
-        return types.void(*[types.intp] * 11), outlined(name, build)
+        return types.void(*[types.intp] * 10), outlined(name, build)
 
     return scatter
 
@@ -315,13 +351,17 @@ def _make_spread(name, outputs):
     def build(b, args):
         source, tap, count, target, plane = args
         source, target = float_pointer(b, source), float_pointer(b, target)
-        apply, memory = Formulas(b, outputs).weight, _Vectors(b)
+        parts = Formulas(b, outputs).weight()
         with cgutils.for_range(b, count) as loop:
             at = b.mul(loop.index, INT64(TILE_LANES))
-            taps = [[b.add(at, b.mul(tap, INT64(3 * i + j))) for j in range(3)] for i in range(3)]
-            values = _both_axes(apply, [[memory.load(source, offset) for offset in line] for line in taps])
-            for xi, value in enumerate(value for line in values for value in line):
-                memory.store(value, target, b.add(at, b.mul(plane, INT64(xi))))
+
+            def load(i, j):
+                return load_at(b, source, b.add(at, b.mul(tap, INT64(3 * i + j))), TILE_VECTOR)
+
+            def store(i, j, value):
+                store_at(b, value, target, b.add(at, b.mul(plane, INT64(i * points(outputs) + j))))
+
+            _transform_both_axes(parts, 3, load, store)
 
     @intrinsic
     def spread(typingctx, source, tap, count, target, plane):
@@ -338,15 +378,18 @@ def _make_collect(name, outputs):
     def build(b, args):
         source, plane, target, tap, width = args
         source, target = float_pointer(b, source), float_pointer(b, target)
-        apply = Formulas(b, outputs).weight_gradient
+        parts = Formulas(b, outputs).weight_gradient()
 
-        def vector(memory, index):
+        def vector(index, mask):
             at = b.mul(index, INT64(TILE_LANES))
-            offsets = [[b.add(at, b.mul(plane, INT64(i * size + j))) for j in range(size)] for i in range(size)]
-            grid = [[load_at(b, source, offset, TILE_VECTOR) for offset in line] for line in offsets]
-            result = _both_axes(apply, grid)
-            for i, j in _square(3):
-                memory.store(result[i][j], target, b.add(at, b.mul(tap, INT64(3 * i + j))))
+
+            def load(i, j):
+                return load_at(b, source, b.add(at, b.mul(plane, INT64(i * size + j))), TILE_VECTOR)
+
+            def store(i, j, value):
+                _store(b, value, target, b.add(at, b.mul(tap, INT64(3 * i + j))), mask)
+
+            _transform_both_axes(parts, size, load, store)
 
         _channel_loop(b, width, vector)
 

@@ -15,7 +15,7 @@ from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE
 from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats
-from kernels.cpu.winograd import transform_sources
+from kernels.cpu.winograd import next_tile, transform_sources
 from kernels.cpu.winograd_tiles import OUTER_ROWS, outer_narrow_rows, outer_wide_rows
 from kernels.cpu.winograd_transforms import (
     collect_weights_2,
@@ -33,16 +33,18 @@ def _transform_gradients(first, count, dy, z, zeros, plan):
     height, width, channels = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
     plane, panel = entry(plan, wp.PRODUCT_PLANE), entry(plan, wp.PRODUCT_PANEL)
     outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
-    line = width * channels
-    for t in range(count):
-        image, tile = (first + t) // tiles, (first + t) % tiles
-        row, column = tile // columns * outputs, tile % columns * outputs
+    line, target = width * channels, z
+    image, i, j = first // tiles, first % tiles // columns, first % tiles % columns
+    for _ in range(count):
+        row, column = i * outputs, j * outputs
         place = dy + 4 * ((image * height + row) * width + column) * channels
-        bottom, right, target = min(outputs, height - row), min(outputs, width - column), z + t * ROW_BYTES
+        bottom, right = min(outputs, height - row), min(outputs, width - column)
         if outputs == 4:
             gather_gradient_4(place, line, channels, 0, bottom, 0, right, zeros, channels, target, plane, panel)
         else:
             gather_gradient_2(place, line, channels, 0, bottom, 0, right, zeros, channels, target, plane, panel)
+        target += ROW_BYTES
+        image, i, j = next_tile(image, i, j, tiles, columns)
 
 
 @inner
