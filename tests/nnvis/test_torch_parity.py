@@ -12,6 +12,7 @@ from tests.nnvis.torch_twin import (
     TOLERANCE,
     as_torch,
     assert_gradients_agree,
+    assert_twins_agree,
     images,
     numpy_state,
     relative_error,
@@ -41,20 +42,7 @@ def graph(name: str) -> nv.Graph:
 @pytest.mark.parametrize("name", ["mlp", "lenet5", "vgg11", "resnet20", "resnet20 option B"])
 def test_logits_and_all_gradients_agree(name, training):
     torch.manual_seed(0)
-    model, net = twin(name).train(training), nv.Network(graph(name))
-    net.load_state_dict(from_torch(net.graph, numpy_state(model)))
-    x, labels = images(net.graph, 8)
-    tx = as_torch(x).requires_grad_()
-    logits = model(tx)
-    torch.nn.functional.cross_entropy(logits, torch.from_numpy(labels)).backward()
-    ours = net.forward(x, training)
-    assert relative_error(ours, logits.detach().numpy()) < TOLERANCE
-    probabilities = torch.softmax(logits.detach(), 1).numpy()
-    probabilities[np.arange(8), labels] -= 1
-    dx = net.backward(probabilities / 8)
-    assert relative_error(dx.transpose(0, 3, 1, 2), tx.grad.numpy()) < TOLERANCE
-    gradients = to_torch(net.graph, net.gradients())
-    assert_gradients_agree(gradients, {key: p.grad.numpy() for key, p in model.named_parameters()})
+    assert_twins_agree(twin(name), graph(name), training)
 
 
 # Batch normalisation on small batches amplifies rounding: at 0.01, PyTorch's own float32 and float64 losses of resnet20
