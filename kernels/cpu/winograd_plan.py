@@ -13,8 +13,10 @@ import numpy as np
 
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.microkernels import TILE_LANES, WIDE
-from kernels.cpu.winograd_transforms import points
+from kernels.cpu.winograd_formulas import points
 
+# Header: the pass, its tiles and blocks of tiles; then the layout of the planes, in floats between rows of panels and
+# between planes; then what only weight gradients have, and last the groups of blocks.
 (
     IMAGES,
     SOURCE_H,

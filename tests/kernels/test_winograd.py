@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import numba
 import numpy as np
 import pytest
 
 from kernels import cpu, reference
+from kernels.cpu import winograd_plan
 from kernels.cpu.conv_choice import choose
 from kernels.cpu.conv_plan import convolution
 from kernels.reference import winograd
-from tests.kernels.test_conv import CASES, Case, arrays
+from tests.kernels.test_conv import CASES, Case, arrays, check_algorithm, gradients_and_output
 
 #: What "auto" may lose, as a part of the largest value of a result, and the margin that the tests demand.
 LIMIT, MARGIN = 5e-5, 4
@@ -89,6 +91,56 @@ def test_tiles_of_four_outputs_lose_less_than_auto_may_lose(name):
 def test_tiles_of_two_outputs_lose_little_more_than_sums_over_the_taps(name):
     direct, tiles = (losses(ZOO[name], [a] * 3) for a in ("direct", "winograd2"))
     assert max(tiles) < 2 * max(direct)
+
+
+#: Sizes at which the work is cut in other ways: one change for every way, made so small that little work takes it.
+CUTS = {
+    "small blocks": {"MOST_BLOCK": 12},
+    "weights transformed by every job": {"LARGE_WEIGHTS": 0},
+    "weights transformed by every job, blocks one by one": {"LARGE_WEIGHTS": 0, "SOURCE_FLOATS": 1, "DEPTH": 16},
+    "no private sums": {"PRIVATE_SUMS": 0},
+    "no private sums, blocks one by one": {"PRIVATE_SUMS": 0, "GROUP_FLOATS": 1},
+    "no private sums, groups of blocks": {"PRIVATE_SUMS": 0, "GROUP_FLOATS": 1_500_000},
+    "one owner for two panels": {"PRIVATE_SUMS": 0, "FEWEST_OWNERS": 1},
+    "private sums of many weights": {"PRIVATE_SUMS": 1 << 24},
+}
+
+
+@pytest.fixture
+def cut(request, monkeypatch):
+    """The plans are made with other sizes, and forgotten afterwards."""
+    plans = winograd_plan.tile_plan, winograd_plan.panel_plan, winograd_plan.chunk_plan, winograd_plan.block_plan
+    for name, value in CUTS[request.param].items():
+        monkeypatch.setattr(winograd_plan, name, value)
+    for plan in plans:
+        plan.cache_clear()
+    yield
+    for plan in plans:
+        plan.cache_clear()
+
+
+@pytest.mark.parametrize("algorithm", ["winograd2", "winograd4"])
+@pytest.mark.parametrize("cut", CUTS, indirect=True)
+def test_every_way_to_cut_the_work_agrees_with_the_textbook_on_any_threads(cut, algorithm):
+    case = Case(5, (23, 18, 70), 97)
+    check_algorithm(case, algorithm, with_bias=True, seed=0)
+    together, threads = gradients_and_output(case, algorithm), numba.get_num_threads()
+    numba.set_num_threads(1)
+    try:
+        assert gradients_and_output(case, algorithm) == together
+    finally:
+        numba.set_num_threads(threads)
+
+
+def test_an_empty_batch_gives_zero_weight_gradients():
+    case = Case(0, (8, 8, 16), 16)
+    x, w, b, dy = arrays(case)
+    dw, db = np.ones_like(w), np.ones_like(b)
+    cpu.conv2d_forward(x, w, b, np.empty_like(dy), *case.geometry, "winograd4")
+    cpu.conv2d_backward_data(dy, w, np.empty_like(x), *case.geometry, "winograd4")
+    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry, "winograd4")
+    assert not dw.any()
+    assert not db.any()
 
 
 def geometry_of(case: Case):
