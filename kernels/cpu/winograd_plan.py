@@ -55,8 +55,9 @@ from kernels.cpu.winograd_formulas import points
     BLOCK_PLANES,
     GROUP_BLOCKS,
     GROUPS,
+    SPAN_GROUPS,
     HEADER,
-) = range(38)
+) = range(39)
 
 #: Floats between two planes beyond what they hold: a cache line, so that planes do not compete for the same cache sets.
 PLANE_GAP = 16
@@ -215,6 +216,8 @@ PRIVATE_SUMS = 96 * 1024
 MOST_CHUNKS, CHUNK_TILES = 8, 48
 #: Source channels and panels of outputs whose sums one job owns, where they are not private.
 SUM_CHANNELS, SUM_PANELS = 32, 2
+#: Sums over so many tiles, in groups of blocks, are made one by one and then added: one long sum loses more digits.
+SPAN_TILES = 1024
 #: With fewer such jobs than this, they own one panel.
 FEWEST_OWNERS = 8
 #: Planes of so many floats are made before they are multiplied: what stays in the third-level cache.
@@ -250,13 +253,14 @@ def block_plan(t: Tiling) -> np.ndarray:
     h[PANEL_BLOCKS] = -(-int(h[PANELS]) // int(h[BLOCK_PANELS]))
     h[BLOCK_PLANES] = t.planes * (int(h[SOURCE_PLANE]) + int(h[PRODUCT_PLANE]))
     _set_groups(h, int(h[BLOCK_PLANES]), GROUP_FLOATS)
+    h[SPAN_GROUPS] = max(1, SPAN_TILES // int(h[BLOCK] * h[GROUP_BLOCKS]))
     _set_sums(h, SUM_CHANNELS, int(h[BLOCK_PANELS]))
     return h
 
 
 def block_floats(h: list[int]) -> int:
     """Floats of the planes of a group of blocks, of the bias sums, and of the sums kept from group to group."""
-    kept = h[CHANNEL_BLOCKS] * h[PANEL_BLOCKS] * h[POINTS] * h[SUM_PLANE] if h[GROUPS] > 1 else 0
+    kept = 2 * h[CHANNEL_BLOCKS] * h[PANEL_BLOCKS] * h[POINTS] * h[SUM_PLANE] if h[GROUPS] > 1 else 0
     return h[GROUP_BLOCKS] * h[BLOCK_PLANES] + h[BLOCKS] * h[ZEROS] + kept
 
 

@@ -155,22 +155,35 @@ def _transform_part(block, part, place, x, dy, zeros, plan):
 
 
 @inner
-def _block(group, low, high, first_panel, last_panel, planes, dw, u, plan):
+def _block(group, low, high, first_panel, last_panel, planes, u, plan):
     """Add one group of blocks of tiles to the sums at `u`, of the weights from channels `low` to `high` to some panels.
 
-    The last group ends in the weight gradients.
+    The sums begin anew with the first group of a span.
     """
     blocks, tiles, step = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.TILES), entry(plan, wp.BLOCK)
     gradients = 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
     begin, end = group * blocks, min((group + 1) * blocks, entry(plan, wp.BLOCKS))
+    more = group % entry(plan, wp.SPAN_GROUPS)
     for block in range(begin, end):
         own = planes + 4 * (block - begin) * entry(plan, wp.BLOCK_PLANES)
         v = own + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
         count = min(step, tiles - block * step)
-        _add_products(v, own + gradients, count, high - low, first_panel, last_panel, u, block, plan)
-    if group == entry(plan, wp.GROUPS) - 1:
-        for panel in range(first_panel, last_panel):
-            _collect(u + (panel - first_panel) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
+        _add_products(v, own + gradients, count, high - low, first_panel, last_panel, u, more, plan)
+        more = 1
+
+
+@inner
+def _end_span(group, u, total, plan):
+    """At the end of a span of groups, add its sums to the total of the spans; give the address of the sums so far."""
+    span, floats = entry(plan, wp.SPAN_GROUPS), entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
+    last = group == entry(plan, wp.GROUPS) - 1
+    if group < span and last:
+        return u
+    if group == span - 1:
+        copy_floats(total, u, floats)
+    elif last or group % span == span - 1:
+        add_floats(total, u, floats)
+    return total
 
 
 @body
@@ -193,13 +206,18 @@ def winograd_weight_blocks(job, x, dy, dw, db, planes, plan, scratch_row):
     channels, panels = entry(plan, wp.BLOCK_CHANNELS), entry(plan, wp.BLOCK_PANELS)
     if db and number == 0 and group == entry(plan, wp.GROUPS) - 1:
         _add_bias(entry(plan, wp.BLOCKS), bias, db, plan)
-    u = scratch_row
+    u = total = scratch_row
     if entry(plan, wp.GROUPS) > 1:
-        kept = bias + 4 * entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS)
-        u = kept + 4 * number * entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
+        floats = entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
+        u = bias + 4 * (entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS) + 2 * number * floats)
+        total = u + 4 * floats
     low, first = number // parts * channels, number % parts * panels
     high, last = min(low + channels, entry(plan, wp.SOURCE_C)), min(first + panels, entry(plan, wp.PANELS))
-    _block(group, low, high, first, last, planes, dw, u, plan)
+    _block(group, low, high, first, last, planes, u, plan)
+    sums = _end_span(group, u, total, plan)
+    if group == entry(plan, wp.GROUPS) - 1:
+        for panel in range(first, last):
+            _collect(sums + (panel - first) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
 
 
 # --- entry ---------------------------------------------------------------------------------------------------
