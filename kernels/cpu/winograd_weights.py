@@ -186,11 +186,29 @@ def _end_span(group, u, total, plan):
     return total
 
 
+@inner
+def _own_weights(group, number, planes, dw, kept, scratch_row, plan):
+    """Add one group of blocks to the sums of one owner (in scratch if it is the only one); the last one writes `dw`."""
+    parts, channels, panels = entry(plan, wp.PANEL_BLOCKS), entry(plan, wp.BLOCK_CHANNELS), entry(plan, wp.BLOCK_PANELS)
+    u = total = scratch_row
+    if entry(plan, wp.GROUPS) > 1:
+        floats = entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
+        u = kept + 8 * number * floats
+        total = u + 4 * floats
+    low, first = number // parts * channels, number % parts * panels
+    high, last = min(low + channels, entry(plan, wp.SOURCE_C)), min(first + panels, entry(plan, wp.PANELS))
+    _block(group, low, high, first, last, planes, u, plan)
+    sums = _end_span(group, u, total, plan)
+    if group == entry(plan, wp.GROUPS) - 1:
+        for panel in range(first, last):
+            _collect(sums + (panel - first) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
+
+
 @body
 def winograd_weight_blocks(job, x, dy, dw, db, planes, plan, scratch_row):
     """For each group of blocks of tiles: the first jobs transform a part of one, later ones own channels and panels."""
-    blocks, parts = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.PANEL_BLOCKS)
-    makers, owners = blocks * wp.BLOCK_PARTS, entry(plan, wp.CHANNEL_BLOCKS) * parts
+    blocks = entry(plan, wp.GROUP_BLOCKS)
+    makers, owners = blocks * wp.BLOCK_PARTS, entry(plan, wp.CHANNEL_BLOCKS) * entry(plan, wp.PANEL_BLOCKS)
     group, number = job // (makers + owners), job % (makers + owners)
     bias = planes + 4 * blocks * entry(plan, wp.BLOCK_PLANES)
     if number < makers:
@@ -203,21 +221,10 @@ def winograd_weight_blocks(job, x, dy, dw, db, planes, plan, scratch_row):
                 _sum_bias(block, entry(plan, wp.BLOCKS), dy, bias, plan)
         return
     number -= makers
-    channels, panels = entry(plan, wp.BLOCK_CHANNELS), entry(plan, wp.BLOCK_PANELS)
     if db and number == 0 and group == entry(plan, wp.GROUPS) - 1:
         _add_bias(entry(plan, wp.BLOCKS), bias, db, plan)
-    u = total = scratch_row
-    if entry(plan, wp.GROUPS) > 1:
-        floats = entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
-        u = bias + 4 * (entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS) + 2 * number * floats)
-        total = u + 4 * floats
-    low, first = number // parts * channels, number % parts * panels
-    high, last = min(low + channels, entry(plan, wp.SOURCE_C)), min(first + panels, entry(plan, wp.PANELS))
-    _block(group, low, high, first, last, planes, u, plan)
-    sums = _end_span(group, u, total, plan)
-    if group == entry(plan, wp.GROUPS) - 1:
-        for panel in range(first, last):
-            _collect(sums + (panel - first) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
+    kept = bias + 4 * entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS)
+    _own_weights(group, number, planes, dw, kept, scratch_row, plan)
 
 
 # --- entry ---------------------------------------------------------------------------------------------------
