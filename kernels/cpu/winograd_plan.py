@@ -14,6 +14,7 @@ import numpy as np
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.microkernels import TILE_LANES, WIDE
 from kernels.cpu.winograd_formulas import points
+from kernels.cpu.winograd_tiles import LAST_ROWS
 
 # Header: the pass, its tiles and blocks of tiles; then the layout of the planes, in floats between rows of panels and
 # between planes; then what only weight gradients have, and last the groups of blocks.
@@ -65,8 +66,10 @@ PLANE_GAP = 16
 STAGE_ROWS = 16
 #: The planes of a block should have no more floats than this.
 BLOCK_FLOATS = 112 * 1024
-#: Tiles of a block: a multiple of the rows of all register tiles, up to so many.
+#: Rows of the best register tiles, and most tiles of a block.
 BLOCK_UNIT, MOST_BLOCK = 12, 96
+#: What a row of smaller register tiles costs more than one of the best.
+LAST_TILES = 0.15
 #: Transformed weights from so many floats on are made anew by every job that needs a part of them, and so are those
 #: of so many that few tiles need.
 LARGE_WEIGHTS, FEW_TILES_WEIGHTS, FEW_TILES = 2560 * 1024, 64 * 1024, 72
@@ -152,14 +155,30 @@ def start(t: Tiling) -> np.ndarray:
     return h
 
 
-def set_block(h: np.ndarray, most: int) -> None:
-    """Cut the tiles into even blocks of at most `most`, and lay out their planes."""
-    tiles = int(h[TILES])
-    blocks = max(1, -(-tiles // max(most, BLOCK_UNIT)))
-    h[BLOCK] = _round_up(-(-tiles // blocks), BLOCK_UNIT)
-    h[BLOCKS] = -(-tiles // int(h[BLOCK]))
-    h[SOURCE_PANEL], h[PRODUCT_PANEL] = h[BLOCK] * TILE_LANES, h[BLOCK] * WIDE
+def _set_block(h: np.ndarray, block: int) -> None:
+    """Cut the tiles into blocks of `block`, and lay out their planes."""
+    h[BLOCK], h[BLOCKS] = block, -(-int(h[TILES]) // block)
+    rows = block + LAST_ROWS  # the last register tile may hang over the end
+    h[SOURCE_PANEL], h[PRODUCT_PANEL] = rows * TILE_LANES, rows * WIDE
     h[SOURCE_PLANE] = -(-int(h[SOURCE_C]) // TILE_LANES) * h[SOURCE_PANEL] + PLANE_GAP
+
+
+def _even_block(tiles: int, most: int) -> int:
+    """Tiles of a block where there are as few as possible, of at most `most` each."""
+    blocks = -(-tiles // max(most, 1))
+    return -(-tiles // blocks)
+
+
+def _shared_block(tiles: int, most: int) -> int:
+    """Tiles of a block, about `most`, such that two and four threads have equal shares, in few register tiles."""
+
+    def cost(block: int) -> tuple[float, int]:
+        blocks = -(-tiles // block)
+        shares = sum(threads * -(-blocks // threads) for threads in (2, 4))
+        return shares * (block + LAST_TILES * (block % BLOCK_UNIT)), -block
+
+    least = max(BLOCK_UNIT, _round_up(most // 2, LAST_ROWS))
+    return min(range(least, max(most, least) + 1, LAST_ROWS), key=cost)
 
 
 def by_panels(t: Tiling) -> bool:
@@ -172,7 +191,7 @@ def tile_plan(t: Tiling) -> np.ndarray:
     """Plan where a job does all channels of a block of tiles, with weights that were transformed before."""
     h = start(t)
     floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
-    set_block(h, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // FEWEST_JOBS)))
+    _set_block(h, _shared_block(t.tiles, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // FEWEST_JOBS))))
     h[DEPTH_STEP] = t.source[2]
     h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
     h[WEIGHT_PLANE] = t.source[2] * WIDE + PLANE_GAP
@@ -184,7 +203,7 @@ def tile_plan(t: Tiling) -> np.ndarray:
 def panel_plan(t: Tiling) -> np.ndarray:
     """Plan where a job does one panel of outputs of a block of tiles, with sources that were transformed before."""
     h = start(t)
-    set_block(h, MOST_BLOCK)
+    _set_block(h, _even_block(t.tiles, MOST_BLOCK))
     h[DEPTH_STEP] = min(DEPTH, t.source[2])
     _set_groups(h, t.planes * int(h[SOURCE_PLANE]), SOURCE_FLOATS)
     h[WEIGHT_PLANE] = h[DEPTH_STEP] * WIDE + PLANE_GAP
@@ -235,7 +254,7 @@ def chunk_plan(t: Tiling) -> np.ndarray:
     h = start(t)
     h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, max(1, t.tiles // CHUNK_TILES))
     floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
-    set_block(h, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // int(h[CHUNKS]))))
+    _set_block(h, _even_block(-(-t.tiles // int(h[CHUNKS])), min(MOST_BLOCK, max(BLOCK_UNIT, BLOCK_FLOATS // floats))))
     h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
     h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
     _set_sums(h, t.source[2], int(h[PANELS]))
@@ -246,7 +265,7 @@ def chunk_plan(t: Tiling) -> np.ndarray:
 def block_plan(t: Tiling) -> np.ndarray:
     """Plan of a gradient of many weights."""
     h = start(t)
-    set_block(h, MOST_BLOCK)
+    _set_block(h, _even_block(t.tiles, MOST_BLOCK))
     h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
     h[BLOCK_CHANNELS], h[CHANNEL_BLOCKS] = SUM_CHANNELS, -(-t.source[2] // SUM_CHANNELS)
     h[BLOCK_PANELS] = SUM_PANELS if h[CHANNEL_BLOCKS] * h[PANELS] >= FEWEST_OWNERS * SUM_PANELS else 1

@@ -135,6 +135,14 @@ def test_every_way_to_cut_the_work_agrees_with_the_textbook_on_any_threads(cut, 
         numba.set_num_threads(threads)
 
 
+@pytest.mark.parametrize("algorithm", ["winograd2", "winograd4"])
+@pytest.mark.parametrize("cut", ["small blocks", "weights transformed by every job, blocks one by one"], indirect=True)
+@pytest.mark.parametrize("tiles", [1, 2, 3, 5, 6, 11, 13, 23, 41])
+def test_any_number_of_tiles_fills_the_last_register_tile(cut, tiles, algorithm):
+    size = int(algorithm[-1])
+    check_algorithm(Case(tiles, (size, size, 40), 50), algorithm, with_bias=True, seed=tiles)
+
+
 def test_an_empty_batch_gives_zero_weight_gradients():
     case = Case(0, (8, 8, 16), 16)
     x, w, b, dy = arrays(case)
