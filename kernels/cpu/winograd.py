@@ -239,15 +239,11 @@ def run(
     """
     if y.size == 0:
         return
-    tiling = wp.tiling(g, outputs, backward)
-    if wp.by_panels(tiling):
-        _run_by_panels(wp.panel_plan(tiling), x, w, b, y)
-    else:
-        _run_by_tiles(wp.tile_plan(tiling), x, w, b, y)
+    panels, plan, header = wp.pass_work(g, outputs, backward)
+    (_run_by_panels if panels else _run_by_tiles)(plan, header, x, w, b, y)
 
 
-def _run_by_tiles(plan, x, w, b, y):
-    h = plan.tolist()
+def _run_by_tiles(plan, h, x, w, b, y):
     weight_jobs, serial = h[wp.PANELS] * h[wp.WEIGHT_STEPS], bool(h[wp.SERIAL])
     transformed = scratch.floats("winograd planes", h[wp.PANELS] * h[wp.POINTS] * h[wp.WEIGHT_PLANE])
     rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SOURCE_PLANE, wp.PRODUCT_PLANE))
@@ -255,8 +251,7 @@ def _run_by_tiles(plan, x, w, b, y):
     launch(winograd_by_tiles, weight_jobs, h[wp.BLOCKS], serial, (x, w, b, y, transformed), plan, rows)
 
 
-def _run_by_panels(plan, x, w, b, y):
-    h = plan.tolist()
+def _run_by_panels(plan, h, x, w, b, y):
     blocks, serial = h[wp.GROUP_BLOCKS], bool(h[wp.SERIAL])
     makers, owners = blocks * wp.BLOCK_PARTS, blocks * h[wp.PANELS]
     transformed = scratch.floats("winograd planes", blocks * h[wp.POINTS] * h[wp.SOURCE_PLANE])

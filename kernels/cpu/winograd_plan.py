@@ -186,7 +186,6 @@ def by_panels(t: Tiling) -> bool:
     return t.planes * t.source[2] * t.target[2] >= (FEW_TILES_WEIGHTS if t.tiles <= FEW_TILES else LARGE_WEIGHTS)
 
 
-@functools.lru_cache(maxsize=512)
 def tile_plan(t: Tiling) -> np.ndarray:
     """Plan where a job does all channels of a block of tiles, with weights that were transformed before."""
     h = start(t)
@@ -199,7 +198,6 @@ def tile_plan(t: Tiling) -> np.ndarray:
     return h
 
 
-@functools.lru_cache(maxsize=512)
 def panel_plan(t: Tiling) -> np.ndarray:
     """Plan where a job does one panel of outputs of a block of tiles, with sources that were transformed before."""
     h = start(t)
@@ -215,6 +213,15 @@ def _set_groups(h: np.ndarray, block: int, most: int) -> None:
     """Cut the blocks, of `block` floats each, into even groups of at most `most` floats."""
     h[GROUPS] = -(-int(h[BLOCKS]) // max(1, most // block))
     h[GROUP_BLOCKS] = -(-int(h[BLOCKS]) // int(h[GROUPS]))
+
+
+@functools.lru_cache(maxsize=1024)
+def pass_work(g: Geometry, outputs: int, backward: bool) -> tuple[bool, np.ndarray, list[int]]:
+    """Forward pass or data gradient: whether it runs by panels, its plan, and the plan's numbers."""
+    t = tiling(g, outputs, backward)
+    panels = by_panels(t)
+    plan = panel_plan(t) if panels else tile_plan(t)
+    return panels, plan, plan.tolist()
 
 
 def tile_passes(t: Tiling) -> int:
@@ -248,7 +255,6 @@ def in_chunks(t: Tiling) -> bool:
     return t.planes * _round_up(t.source[2], TILE_LANES) * _round_up(t.target[2], WIDE) <= PRIVATE_SUMS
 
 
-@functools.lru_cache(maxsize=512)
 def chunk_plan(t: Tiling) -> np.ndarray:
     """Plan of a gradient of few weights."""
     h = start(t)
@@ -261,7 +267,6 @@ def chunk_plan(t: Tiling) -> np.ndarray:
     return h
 
 
-@functools.lru_cache(maxsize=512)
 def block_plan(t: Tiling) -> np.ndarray:
     """Plan of a gradient of many weights."""
     h = start(t)
@@ -275,6 +280,15 @@ def block_plan(t: Tiling) -> np.ndarray:
     h[SPAN_GROUPS] = max(1, SPAN_TILES // int(h[BLOCK] * h[GROUP_BLOCKS]))
     _set_sums(h, SUM_CHANNELS, int(h[BLOCK_PANELS]))
     return h
+
+
+@functools.lru_cache(maxsize=1024)
+def weight_work(g: Geometry, outputs: int) -> tuple[bool, np.ndarray, list[int]]:
+    """Weight gradient: whether it runs in chunks, its plan, and the plan's numbers."""
+    t = tiling(g, outputs, False)
+    chunks = in_chunks(t)
+    plan = chunk_plan(t) if chunks else block_plan(t)
+    return chunks, plan, plan.tolist()
 
 
 def block_floats(h: list[int]) -> int:

@@ -247,15 +247,11 @@ def run(g: Geometry, outputs: int, x: np.ndarray, dy: np.ndarray, dw: np.ndarray
         if db is not None:
             db[...] = 0.0
         return
-    tiling = wp.tiling(g, outputs, False)
-    if wp.in_chunks(tiling):
-        _run_chunks(wp.chunk_plan(tiling), x, dy, dw, db)
-    else:
-        _run_blocks(wp.block_plan(tiling), x, dy, dw, db)
+    chunks, plan, header = wp.weight_work(g, outputs)
+    (_run_chunks if chunks else _run_blocks)(plan, header, x, dy, dw, db)
 
 
-def _run_chunks(plan, x, dy, dw, db):
-    h = plan.tolist()
+def _run_chunks(plan, h, x, dy, dw, db):
     chunks, serial = h[wp.CHUNKS], bool(h[wp.SERIAL])
     private = scratch.floats("winograd sums", chunks * (h[wp.POINTS] * h[wp.SUM_PLANE] + h[wp.ZEROS]))
     rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SOURCE_PLANE, wp.PRODUCT_PLANE))
@@ -264,8 +260,7 @@ def _run_chunks(plan, x, dy, dw, db):
     launch(winograd_weight_chunks, chunks, jobs, serial or jobs == 1, (x, dy, dw, db, private), plan, rows)
 
 
-def _run_blocks(plan, x, dy, dw, db):
-    h = plan.tolist()
+def _run_blocks(plan, h, x, dy, dw, db):
     makers, owners = h[wp.GROUP_BLOCKS] * wp.BLOCK_PARTS, h[wp.CHANNEL_BLOCKS] * h[wp.PANEL_BLOCKS]
     serial = bool(h[wp.SERIAL])
     planes = scratch.floats("winograd planes", wp.block_floats(h))

@@ -112,7 +112,7 @@ CUTS = {
 @pytest.fixture
 def cut(request, monkeypatch):
     """The plans are made with other sizes, and forgotten afterwards."""
-    plans = winograd_plan.tile_plan, winograd_plan.panel_plan, winograd_plan.chunk_plan, winograd_plan.block_plan
+    plans = winograd_plan.pass_work, winograd_plan.weight_work
     for name, value in CUTS[request.param].items():
         monkeypatch.setattr(winograd_plan, name, value)
     for plan in plans:
