@@ -15,12 +15,15 @@ OUTPUTS = {"direct": 0, "winograd2": 2, "winograd4": 4}
 #: A multiply-add, of all: tiles begin and end.
 PRODUCT = 1.2
 #: To transform one float of a plane, by outputs of a tile: mostly its way through the caches.
-TRANSFORM = {2: 8, 4: 12}
+TRANSFORM = {2: 7, 4: 8}
 #: To bring one weight in order for the direct sums, and one weight of a plane for the tiles.
 WEIGHT = {"forward": 20, "data": 20, "weights": 12}
-PLANE_WEIGHT = {"forward": 8, "data": 8, "weights": 12}
-#: To begin with tiles at all.
-START = 250_000
+PLANE_WEIGHT = {"forward": 7, "data": 7, "weights": 12}
+#: What tiles need beyond the direct sums to begin and to end; less, for weight gradients, whose direct sums are private
+#: copies to be cleared and added.
+START = {"forward": 150_000, "data": 150_000, "weights": -800_000}
+#: With fewer channels to sum over, vectors of tiles are mostly empty.
+FEWEST = 8
 #: Tiles must promise to save so much before they are chosen.
 GAIN = 0.92
 
@@ -40,7 +43,7 @@ def choose(g: Geometry, which: str) -> str:
     str
         "direct", "winograd2" or "winograd4".
     """
-    if not applies(g):
+    if not applies(g) or _channels(g, which)[0] < FEWEST:
         return "direct"
     costs = {name: _tile_cost(g, outputs, which) for name, outputs in OUTPUTS.items() if outputs}
     best = min(costs, key=costs.__getitem__)
@@ -71,7 +74,7 @@ def _tile_cost(g: Geometry, outputs: int, which: str) -> float:
     floats = -(-inner // TILE_LANES) * TILE_LANES + outer
     passes = 1 if which == "weights" else tile_passes(t)
     weights = inner * outer * PLANE_WEIGHT[which] * passes
-    return START + t.planes * (t.tiles * (PRODUCT * inner * outer + TRANSFORM[outputs] * floats) + weights)
+    return START[which] + t.planes * (t.tiles * (PRODUCT * inner * outer + TRANSFORM[outputs] * floats) + weights)
 
 
 def tile_outputs(g: Geometry, which: str, algorithm: str) -> int:
