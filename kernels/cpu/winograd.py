@@ -21,6 +21,7 @@ from kernels.cpu.winograd_tiles import (
     DOT_ROWS,
     LAST_ROWS,
     NARROW_DOT_ROWS,
+    PANEL_VECTORS,
     dot_last,
     dot_rows,
     narrow_dot_last,
@@ -35,6 +36,8 @@ from kernels.cpu.winograd_transforms import (
     spread_weights_4,
 )
 
+#: Bytes of a row of a plane.
+_ROW = 4 * TILE_LANES
 _STAGE_BYTES = wp.STAGE_ROWS * ROW_BYTES
 
 # --- parts of both ways --------------------------------------------------------------------------------------
@@ -67,7 +70,7 @@ def transform_sources(first, count, x, v, zeros, plan):
             gather_input_4(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
         else:
             gather_input_2(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
-        target += 4 * TILE_LANES
+        target += _ROW
         image, i, j = next_tile(image, i, j, tiles, columns)
 
 
@@ -104,20 +107,20 @@ def _transform_weights(w, low, high, panel, u, stage, plan):
 @inner
 def _multiply(v, depth, u, m, count, width, more, plan):
     """Products of `count` tiles of one plane with one panel of weights."""
-    panel, t = entry(plan, wp.SOURCE_PANEL), 0
+    panel, product_panel, t = entry(plan, wp.SOURCE_PANEL), entry(plan, wp.PRODUCT_PANEL), 0
     if width > NARROW:
         while t + DOT_ROWS <= count:
-            dot_rows(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            dot_rows(v + t * _ROW, panel, depth, u, m + t * _ROW, product_panel, more)
             t += DOT_ROWS
         while t < count:
-            dot_last(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            dot_last(v + t * _ROW, panel, depth, u, m + t * _ROW, product_panel, more)
             t += LAST_ROWS
     else:
         while t + NARROW_DOT_ROWS <= count:
-            narrow_dot_rows(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            narrow_dot_rows(v + t * _ROW, panel, depth, u, m + t * _ROW, product_panel, more)
             t += NARROW_DOT_ROWS
         while t < count:
-            narrow_dot_last(v + 4 * t * TILE_LANES, panel, depth, u, m + t * ROW_BYTES, more)
+            narrow_dot_last(v + t * _ROW, panel, depth, u, m + t * _ROW, product_panel, more)
             t += LAST_ROWS
 
 
@@ -137,7 +140,7 @@ def _transform_products(first, count, m, bias, channels, y, plan):
             scatter_output_4(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
         else:
             scatter_output_2(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
-        source += ROW_BYTES
+        source += _ROW
         image, i, j = next_tile(image, i, j, tiles, columns)
 
 
@@ -159,13 +162,14 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
     first = (job - panels * steps) * entry(plan, wp.BLOCK)
     count = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
     v = rest
-    m = v + 4 * points * entry(plan, wp.SOURCE_PLANE)
+    m = v if entry(plan, wp.IN_PLACE) else v + 4 * points * entry(plan, wp.SOURCE_PLANE)
     transform_sources(first, count, x, v, zeros, plan)
     channels = entry(plan, wp.TARGET_C)
     for xi in range(points):
         for panel in range(panels):
             weights = u + 4 * (panel * points + xi) * weight_plane
-            target = m + 4 * (xi * entry(plan, wp.PRODUCT_PLANE) + panel * entry(plan, wp.PRODUCT_PANEL))
+            before = PANEL_VECTORS * panel * entry(plan, wp.PRODUCT_PANEL)
+            target = m + 4 * (xi * entry(plan, wp.PRODUCT_PLANE) + before)
             source = v + 4 * xi * entry(plan, wp.SOURCE_PLANE)
             _multiply(source, depth, weights, target, count, channels - panel * WIDE, 0, plan)
     _transform_products(first, count, m, bias if bias else zeros, channels, y, plan)
@@ -207,7 +211,7 @@ def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
     if number < makers:
         part = number % wp.BLOCK_PARTS
         low, high = part * count // wp.BLOCK_PARTS, (part + 1) * count // wp.BLOCK_PARTS
-        transform_sources(first + low, high - low, x, v + 4 * low * TILE_LANES, zeros, plan)
+        transform_sources(first + low, high - low, x, v + low * _ROW, zeros, plan)
         return
     stage, panel = rest, (number - makers) % panels
     u = stage + 9 * _STAGE_BYTES
@@ -246,7 +250,8 @@ def run(
 def _run_by_tiles(plan, h, x, w, b, y):
     weight_jobs, serial = h[wp.PANELS] * h[wp.WEIGHT_STEPS], bool(h[wp.SERIAL])
     transformed = scratch.floats("winograd planes", h[wp.PANELS] * h[wp.POINTS] * h[wp.WEIGHT_PLANE])
-    rows = scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SOURCE_PLANE, wp.PRODUCT_PLANE))
+    planes = (wp.SOURCE_PLANE,) if h[wp.IN_PLACE] else (wp.SOURCE_PLANE, wp.PRODUCT_PLANE)
+    rows = scratch.thread_rows("winograd", wp.scratch_floats(h, *planes))
     launch(winograd_by_tiles, 0, weight_jobs, serial or weight_jobs == 1, (x, w, b, y, transformed), plan, rows)
     launch(winograd_by_tiles, weight_jobs, h[wp.BLOCKS], serial, (x, w, b, y, transformed), plan, rows)
 

@@ -14,7 +14,7 @@ import numpy as np
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.microkernels import TILE_LANES, WIDE
 from kernels.cpu.winograd_formulas import points
-from kernels.cpu.winograd_tiles import LAST_ROWS
+from kernels.cpu.winograd_tiles import LAST_ROWS, PANEL_VECTORS
 
 # Header: the pass, its tiles and blocks of tiles; then the layout of the planes, in floats between rows of panels and
 # between planes; then what only weight gradients have, and last the groups of blocks.
@@ -45,6 +45,7 @@ from kernels.cpu.winograd_tiles import LAST_ROWS
     WEIGHT_PLANE,
     PRODUCT_PANEL,
     PRODUCT_PLANE,
+    IN_PLACE,
     ZEROS,
     CHUNKS,
     BLOCK_CHANNELS,
@@ -58,7 +59,7 @@ from kernels.cpu.winograd_tiles import LAST_ROWS
     GROUPS,
     SPAN_GROUPS,
     HEADER,
-) = range(39)
+) = range(40)
 
 #: Floats between two planes beyond what they hold: a cache line, so that planes do not compete for the same cache sets.
 PLANE_GAP = 16
@@ -156,10 +157,9 @@ def start(t: Tiling) -> np.ndarray:
 
 
 def _set_block(h: np.ndarray, block: int) -> None:
-    """Cut the tiles into blocks of `block`, and lay out their planes."""
+    """Cut the tiles into blocks of `block`, and lay out the planes of their sources."""
     h[BLOCK], h[BLOCKS] = block, -(-int(h[TILES]) // block)
-    rows = block + LAST_ROWS  # the last register tile may hang over the end
-    h[SOURCE_PANEL], h[PRODUCT_PANEL] = rows * TILE_LANES, rows * WIDE
+    h[SOURCE_PANEL] = (block + LAST_ROWS) * TILE_LANES  # the last register tile may hang over the end
     h[SOURCE_PLANE] = -(-int(h[SOURCE_C]) // TILE_LANES) * h[SOURCE_PANEL] + PLANE_GAP
 
 
@@ -189,12 +189,15 @@ def by_panels(t: Tiling) -> bool:
 def tile_plan(t: Tiling) -> np.ndarray:
     """Plan where a job does all channels of a block of tiles, with weights that were transformed before."""
     h = start(t)
-    floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
+    sources, targets = (-(-side[2] // TILE_LANES) for side in (t.source, t.target))
+    h[IN_PLACE] = h[PANELS] == 1 and targets <= sources
+    floats = t.planes * TILE_LANES * (sources + (0 if h[IN_PLACE] else targets))
     _set_block(h, _shared_block(t.tiles, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // FEWEST_JOBS))))
     h[DEPTH_STEP] = t.source[2]
     h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
     h[WEIGHT_PLANE] = t.source[2] * WIDE + PLANE_GAP
-    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
+    h[PRODUCT_PANEL] = h[SOURCE_PANEL]
+    h[PRODUCT_PLANE] = h[SOURCE_PLANE] if h[IN_PLACE] else targets * h[PRODUCT_PANEL] + PLANE_GAP
     return h
 
 
@@ -205,7 +208,8 @@ def panel_plan(t: Tiling) -> np.ndarray:
     h[DEPTH_STEP] = min(DEPTH, t.source[2])
     _set_groups(h, t.planes * int(h[SOURCE_PLANE]), SOURCE_FLOATS)
     h[WEIGHT_PLANE] = h[DEPTH_STEP] * WIDE + PLANE_GAP
-    h[PRODUCT_PLANE] = h[PRODUCT_PANEL] + PLANE_GAP
+    h[PRODUCT_PANEL] = h[SOURCE_PANEL]
+    h[PRODUCT_PLANE] = PANEL_VECTORS * h[PRODUCT_PANEL] + PLANE_GAP
     return h
 
 
@@ -261,7 +265,7 @@ def chunk_plan(t: Tiling) -> np.ndarray:
     h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, max(1, t.tiles // CHUNK_TILES))
     floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
     _set_block(h, _even_block(-(-t.tiles // int(h[CHUNKS])), min(MOST_BLOCK, max(BLOCK_UNIT, BLOCK_FLOATS // floats))))
-    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
+    _set_gradient_planes(h)
     h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
     _set_sums(h, t.source[2], int(h[PANELS]))
     return h
@@ -271,7 +275,7 @@ def block_plan(t: Tiling) -> np.ndarray:
     """Plan of a gradient of many weights."""
     h = start(t)
     _set_block(h, _even_block(t.tiles, MOST_BLOCK))
-    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
+    _set_gradient_planes(h)
     h[BLOCK_CHANNELS], h[CHANNEL_BLOCKS] = SUM_CHANNELS, -(-t.source[2] // SUM_CHANNELS)
     h[BLOCK_PANELS] = SUM_PANELS if h[CHANNEL_BLOCKS] * h[PANELS] >= FEWEST_OWNERS * SUM_PANELS else 1
     h[PANEL_BLOCKS] = -(-int(h[PANELS]) // int(h[BLOCK_PANELS]))
@@ -295,6 +299,12 @@ def block_floats(h: list[int]) -> int:
     """Floats of the planes of a group of blocks, of the bias sums, and of the sums kept from group to group."""
     kept = 2 * h[CHANNEL_BLOCKS] * h[PANEL_BLOCKS] * h[POINTS] * h[SUM_PLANE] if h[GROUPS] > 1 else 0
     return h[GROUP_BLOCKS] * h[BLOCK_PLANES] + h[BLOCKS] * h[ZEROS] + kept
+
+
+def _set_gradient_planes(h: np.ndarray) -> None:
+    """Lay out the planes of output gradients, whose rows are WIDE floats."""
+    h[PRODUCT_PANEL] = h[BLOCK] * WIDE
+    h[PRODUCT_PLANE] = h[PANELS] * h[PRODUCT_PANEL] + PLANE_GAP
 
 
 def _set_sums(h: np.ndarray, channels: int, panels: int) -> None:

@@ -10,9 +10,11 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.microkernels import TILE_LANES, WIDE, Sums, begin, outlined, unrolled
-from kernels.cpu.simd import INT64, float_pointer
+from kernels.cpu.microkernels import TILE_LANES, TILE_VECTOR, WIDE, Sums, begin, outlined, unrolled
+from kernels.cpu.simd import INT64, float_pointer, load_at, store_at
 
+#: Vectors in a row of a panel of weights, or of output gradients.
+PANEL_VECTORS = 2
 #: Rows of a tile of two vectors and of a tile of one: with the first as many as registers hold.
 DOT_ROWS = 12 if TILE_LANES == 16 else 6
 NARROW_DOT_ROWS = 12
@@ -27,12 +29,23 @@ def _rows_of_panel(builder, address, rows):
     return [builder.gep(pointer, [INT64(r * WIDE)]) for r in range(rows)]
 
 
+def _places(builder, rows, vectors, first, panel):
+    """Pointers to the vectors of some rows, row by row, where vectors lie in panels of their own."""
+    panels = [builder.gep(first, [builder.mul(panel, INT64(v))]) for v in range(vectors)]
+    return [builder.gep(each, [INT64(r * TILE_LANES)]) for r in range(rows) for each in panels]
+
+
 def _make_dot(name, rows, vectors):
     def build(b, args):
-        v, panel, depth, u, m, accumulate = args
-        v, u = float_pointer(b, v), float_pointer(b, u)
-        sums, results = Sums(b, rows, vectors), _rows_of_panel(b, m, rows)
-        begin(b, sums, accumulate, sums.clear, lambda: sums.load(results))
+        v, panel, depth, u, m, product_panel, accumulate = args
+        v, u, m = (float_pointer(b, place) for place in (v, u, m))
+        sums, places = Sums(b, rows, vectors), _places(b, rows, vectors, m, product_panel)
+
+        def load():
+            for (_, _, slot), place in zip(sums.each(), places, strict=True):
+                b.store(load_at(b, place, INT64(0), TILE_VECTOR), slot)
+
+        begin(b, sums, accumulate, sums.clear, load)
         with cgutils.for_range_slice(b, INT64(0), depth, INT64(TILE_LANES)) as (first, _):
             left = b.gep(v, [b.mul(b.udiv(first, INT64(TILE_LANES)), panel)])
             right = b.gep(u, [b.mul(first, INT64(WIDE))])
@@ -44,11 +57,14 @@ def _make_dot(name, rows, vectors):
                 sums.multiply_add(lambda r: b.gep(row, [INT64(r * TILE_LANES)]), b.gep(right, [b.mul(k, INT64(WIDE))]))
 
             unrolled(b, count, 4, step)
-        sums.store(results)
+        for (_, _, slot), place in zip(sums.each(), places, strict=True):
+            store_at(b, b.load(slot), place, INT64(0))
 
     @intrinsic
-    def dot(typingctx, v, panel, depth, u, m, accumulate):
-        """``m[r] (+)= sum_k v[k // TILE_LANES][r][k % TILE_LANES] * u[k]``.
+    def dot(typingctx, v, panel, depth, u, m, product_panel, accumulate):
+        """``m[..., r] (+)= sum_k v[k // TILE_LANES, r, k % TILE_LANES] * u[k]``.
+
+        The products may take the place of their sources.
 
         Parameters
         ----------
@@ -58,13 +74,15 @@ def _make_dot(name, rows, vectors):
             Floats between its panels.
         depth : int
             How many channels are summed.
-        u, m : int
-            Addresses of rows of WIDE floats: weights of one channel, sums of one tile.
+        u : int
+            Address of rows of WIDE floats, the weights of one channel each.
+        m, product_panel : int
+            Address of the first row of sums, in panels like those of the source, and floats between these.
         accumulate : int
             Not 0: add to what `m` holds.
         """
 
-        return types.void(*[types.intp] * 6), outlined(name, build)
+        return types.void(*[types.intp] * 7), outlined(name, build)
 
     return dot
 

@@ -24,9 +24,8 @@ from kernels.cpu.simd import (
     store_at,
 )
 from kernels.cpu.winograd_formulas import Formulas, points, transform_both_axes
+from kernels.cpu.winograd_tiles import PANEL_VECTORS
 
-#: Vectors in a row of a panel.
-PANEL_VECTORS = 2
 _MASK = ir.VectorType(ir.IntType(1), TILE_LANES)
 
 
@@ -147,7 +146,7 @@ def _make_scatter(name, outputs):
 
         def vector(index, mask):
             c = b.mul(index, INT64(TILE_LANES))
-            first = b.gep(source, [_panel_offset(b, index, PANEL_VECTORS, panel)])
+            first = b.gep(source, [b.mul(index, panel)])
             bias = _load(b, start, c, mask)
 
             def load(i, j):
