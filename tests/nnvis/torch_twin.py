@@ -44,13 +44,13 @@ def assert_twins_agree(model, graph: nv.Graph, training: bool, batch: int = 4) -
 
     The textbook kernels, in float64 too, must agree in every value. A fast kernel's rounding may move a value near zero
     to the other side of a ReLU, after which gradients differ, as PyTorch's float32 ones then do: they must agree on one
-    of a few batches, since a mistake would show on all.
+    of some batches, since a mistake would show on all. (Of a deep network in training, one batch in five agrees.)
     """
     model.double().train(training)
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     state = from_torch(graph, numpy_state(model))
     assert max(_errors(model, graph, state, "reference", batch).values()) < 1e-6
-    for seed in range(8):
+    for seed in range(24):
         model.load_state_dict(buffers, strict=False)
         errors = _errors(model, graph, state, "cpu", batch, seed)
         assert errors["logits"] < TOLERANCE
