@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nnvis.bench.cases import Case, all_cases, torch_module
+from nnvis.bench.case import Case, torch_module
+from nnvis.bench.kernel_cases import kernel_cases
+from nnvis.bench.net_cases import net_cases
 from nnvis.bench.timer import alternate
 from nnvis.errors import UnknownNameError
 
 __all__ = ["GROUPS", "Row", "run"]
 
 #: What can be timed.
-GROUPS = ("matmul", "conv", "norm", "pool", "train")
+GROUPS = ("matmul", "conv", "norm", "pool", "train", "inference")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ def run(
     threads: Iterable[int] = (1, 2),
     rounds: int = 7,
     report: Callable[[Row], None] | None = None,
+    only: str = "",
 ) -> list[Row]:
     """Time the cases of these groups.
 
@@ -62,20 +65,30 @@ def run(
         Turns of each side.
     report : callable, optional
         Called with each row as it is done.
+    only : str
+        Part of the names of the cases to time; all of a group without it.
     """
-    cases = all_cases()
+    chosen = _choose(groups, only)
     rows = []
+    for count in threads:
+        with _threads(count):
+            for group, case in chosen:
+                rows.append(_time(group, case, count, rounds))
+                if report:
+                    report(rows[-1])
+    return rows
+
+
+def _choose(groups: Iterable[str], only: str) -> list[tuple[str, Case]]:
+    cases = kernel_cases() | net_cases()
     for group in groups:
         if group not in cases:
             raise UnknownNameError(f"There is no benchmark {group!r}; known are {', '.join(GROUPS)}.")
-    for count in threads:
-        with _threads(count):
-            for group in groups:
-                for case in cases[group]:
-                    rows.append(_time(group, case, count, rounds))
-                    if report:
-                        report(rows[-1])
-    return rows
+    chosen = [(group, case) for group in groups for case in cases[group] if only in case.name]
+    if not chosen:
+        names = "; ".join(case.name for group in groups for case in cases[group])
+        raise UnknownNameError(f"No case has {only!r} in its name; known are {names}.")
+    return chosen
 
 
 def _time(group: str, case: Case, threads: int, rounds: int) -> Row:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 nnvis bench
-nnvis bench train --threads 1
+nnvis bench train inference --threads 1
+nnvis bench train --only resnet20
 nnvis bench conv matmul --rounds 15
 """
 
@@ -26,7 +27,9 @@ _HEADINGS = ("case", "thr", "ours", "rival", "ratio", "Gflop/s")
 
 def add_arguments(parser: Parser) -> None:
     """Describe the options."""
-    parser.add_argument("which", nargs="*", metavar="GROUP", help="matmul, conv, norm, pool, train (default: all)")
+    groups = "matmul, conv, norm, pool, train, inference (default: all)"
+    parser.add_argument("which", nargs="*", metavar="GROUP", help=groups)
+    parser.add_argument("--only", metavar="TEXT", help="only cases with this in their names, such as resnet20")
     parser.add_argument("--threads", type=count, nargs="+", metavar="N", help="numbers of CPU threads (default: 1 2)")
     parser.add_argument("--rounds", type=count, metavar="N", help="turns of each side, whose median counts (7)")
     add_json(parser)
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from nnvis import bench
 
     _check(args.which, bench.GROUPS)
-    options = {"groups": args.which, "threads": args.threads, "rounds": args.rounds}
+    options = {"groups": args.which, "threads": args.threads, "rounds": args.rounds, "only": args.only}
     if not args.json:
         _print_head()
     bench.run(
@@ -55,7 +58,7 @@ def _check(groups: list[str], known: tuple[str, ...]) -> None:
 
 
 def _print_head() -> None:
-    from nnvis.bench.cases import torch_module
+    from nnvis.bench.case import torch_module
 
     if torch_module() is None:
         print("PyTorch is not installed, so there is nothing to compare with except BLAS.\n")

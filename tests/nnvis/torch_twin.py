@@ -9,6 +9,7 @@ import nnvis as nv
 from nnvis.io.torch_layout import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+torch_nets = pytest.importorskip("nnvis.bench.torch_nets")
 F = torch.nn.functional
 
 TOLERANCE = 1e-3
@@ -50,7 +51,7 @@ def assert_twins_agree(model, graph: nv.Graph, training: bool, batch: int = 4) -
     buffers = {name: value.clone() for name, value in model.named_buffers()}
     state = from_torch(graph, numpy_state(model))
     assert max(_errors(model, graph, state, "reference", batch).values()) < 1e-6
-    for seed in range(8):
+    for seed in range(40):
         model.load_state_dict(buffers, strict=False)
         errors = _errors(model, graph, state, "cpu", batch, seed)
         assert errors["logits"] < TOLERANCE

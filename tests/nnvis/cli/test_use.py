@@ -121,7 +121,7 @@ def test_gradcheck_names_what_is_wrong(nnvis, monkeypatch):
 
 
 def _rows(rivals: dict[str, float]):
-    def run(groups=bench.GROUPS, threads=(1, 2), rounds=7, report=None):
+    def run(groups=bench.GROUPS, threads=(1, 2), rounds=7, report=None, only=""):
         for group in groups:
             report(bench.Row(group, "512 x 512", 1, 0.002, rivals, 134.2))
 
@@ -138,7 +138,7 @@ def test_bench_prints_each_ratio(nnvis, monkeypatch):
 
 def test_bench_says_so_where_pytorch_is_missing(nnvis, monkeypatch):
     monkeypatch.setattr(bench, "run", _rows({}))
-    monkeypatch.setattr("nnvis.bench.cases.torch_module", lambda: None)
+    monkeypatch.setattr("nnvis.bench.case.torch_module", lambda: None)
     out = nnvis("bench", "matmul").out
     assert "PyTorch is not installed" in out and "2.00 ms" in out
 
