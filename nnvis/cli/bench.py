@@ -67,10 +67,10 @@ def _print_head() -> None:
 
 
 def _print_row(row: Row) -> None:
-    rival = _time(min(row.rivals.values())) if row.rivals else ""
+    rival = time_text(min(row.rivals.values())) if row.rivals else ""
     ratio = f"{row.ratio:.2f}" if row.ratio else ""
     rate = f"{row.gflops:.0f}" if row.gflops else ""
-    print(_line((row.name, str(row.threads), _time(row.seconds), rival, ratio, rate)), flush=True)
+    print(_line((row.name, str(row.threads), time_text(row.seconds), rival, ratio, rate)), flush=True)
 
 
 def _print_json(row: Row) -> None:
@@ -82,7 +82,7 @@ def _line(cells: tuple[str, ...]) -> str:
     return " ".join(padded).rstrip()
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     """Three digits and a unit."""
     for factor, unit in ((1, "s"), (1e3, "ms"), (1e6, "us")):
         value = seconds * factor

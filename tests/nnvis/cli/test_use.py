@@ -145,3 +145,12 @@ def test_bench_says_so_where_pytorch_is_missing(nnvis, monkeypatch):
 
 def test_bench_suggests_the_group_that_was_meant(refused):
     assert "did you mean 'matmul'?" in refused("bench", "matmull")
+
+
+def test_bench_profile_lists_kinds_and_nodes(nnvis):
+    words = ("bench", "profile", "mlp", "--batch", 4, "--steps", 1, "--threads", 1)
+    out = nnvis(*words).out
+    assert out.startswith("mlp 28x28x1, batch 4: a step takes ")
+    assert "Linear" in out and "fc1" in out and "update" in out
+    found = nnvis(*words, "--json").json
+    assert {"fc1", "loss"} < {node["name"] for node in found["nodes"]} and found["step"] > 0
