@@ -38,10 +38,11 @@ _recording: dict[str, Kernel] | None = None
 
 @functools.cache
 def _depends_on(source: Path) -> frozenset[Path]:
-    """The file itself and every file of this package that it imports, directly or not."""
-    imports = re.findall(r"^from kernels\.cpu(?:\.(\w+))? import (.+)$", source.read_text(), re.M)
-    names = {n for module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
-    direct = {source.with_name(f"{name}.py") for name in names} - {source}
+    """The file itself and every file of compiled kernels that it imports, directly or not."""
+    pattern = r"^from kernels\.(cpu|ladder)(?:\.(\w+))? import (\([^)]*\)|.+)$"
+    imports = re.findall(pattern, source.read_text(), re.M)
+    names = {(room, n) for room, module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
+    direct = {Path(__file__).parents[1] / room / f"{name}.py" for room, name in names} - {source}
     return frozenset({source}.union(*(_depends_on(path) for path in direct if path.exists())))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nnvis.bench.case import Case, torch_module
 from nnvis.bench.kernel_cases import kernel_cases
 from nnvis.bench.net_cases import net_cases
+from nnvis.bench.peak import measured_peak
 from nnvis.bench.timer import alternate
 from nnvis.errors import UnknownNameError
 
@@ -31,6 +32,8 @@ class Row:
         Median seconds of the others: "BLAS", or PyTorch's "contiguous" and "channels-last".
     gflops : float or None
         Billions of floating-point operations a second, ours.
+    peak : float or None
+        What the machine can do at best on so many threads, in the same unit.
     """
 
     group: str
@@ -39,11 +42,17 @@ class Row:
     seconds: float
     rivals: dict[str, float]
     gflops: float | None = None
+    peak: float | None = None
 
     @property
     def ratio(self) -> float | None:
         """Time of the fastest rival over ours: above 1, we are faster."""
         return min(self.rivals.values()) / self.seconds if self.rivals else None
+
+    @property
+    def share(self) -> float | None:
+        """Of the machine's peak. Algorithms that multiply less than the formula does, as Winograd's, can exceed 1."""
+        return self.gflops / self.peak if self.gflops and self.peak else None
 
 
 def run(
@@ -95,7 +104,8 @@ def _time(group: str, case: Case, threads: int, rounds: int) -> Row:
     ours, rivals = case.make()
     seconds, *others = alternate([ours, *rivals.values()], rounds)
     rate = case.flops / seconds / 1e9 if case.flops else None
-    return Row(group, case.name, threads, seconds, dict(zip(rivals, others, strict=True)), rate)
+    peak = measured_peak(threads).gflops if rate else None
+    return Row(group, case.name, threads, seconds, dict(zip(rivals, others, strict=True)), rate, peak)
 
 
 class _threads:  # noqa: N801 - a context manager, used like a function

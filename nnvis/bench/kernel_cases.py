@@ -40,8 +40,8 @@ def _conv(which: str, n: int, size: int, c: int, o: int, kernel: int = 3, stride
         return ours[which], {name: rival[which] for name, rival in _torch_conv(x, dy, w, geometry)}
 
     shape = f"{n}x{size}x{size}x{c} -> {o}, {kernel}x{kernel}" + f" /{stride}" * (stride > 1)
-    depthwise = "depthwise " * (groups > 1)
-    return Case(f"{depthwise}conv {which} {shape}", make, 2.0 * n * out * out * o * kernel**2 * c / groups)
+    kind = "depthwise" if groups > 1 else "conv"
+    return Case(f"{kind} {which} {shape}", make, 2.0 * n * out * out * o * kernel**2 * c / groups)
 
 
 def _torch_conv(x, dy, w, geometry) -> Iterator[tuple[str, dict[str, Work]]]:
@@ -160,6 +160,12 @@ def _torch_spread(x, dy):
     return (dy / (x.shape[2] * x.shape[3])).expand_as(x).contiguous()
 
 
+#: Matrix products of the MLP (forward, weights) and LeNet-5, of MobileNet V2's 1x1 convolutions on 32x32 images (wide
+#: and narrow, early and late) and of the ViT's linear layers.
+_PRODUCTS = [
+    (64, 784, 256), (784, 64, 256), (64, 400, 120), (32768, 16, 96), (32768, 96, 24), (512, 960, 160), (512, 160, 960),
+    (2080, 192, 576), (2080, 768, 192),
+]  # fmt: skip
 #: Convolutions of ResNet-20 and VGG-11 on 32x32 images, LeNet-5's first, a strided and a 1x1 one, as
 #: (batch, size, channels in, channels out, kernel, stride).
 _CONVOLUTIONS = [
@@ -172,7 +178,7 @@ _CONVOLUTIONS = [
 def kernel_cases() -> dict[str, list[Case]]:
     """The cases by group."""
     return {
-        "matmul": [_matmul(n, n, n) for n in (512, 1024, 2048)] + [_matmul(64, 784, 256), _matmul(784, 64, 256)],
+        "matmul": [_matmul(n, n, n) for n in (256, 512, 1024, 2048)] + [_matmul(*shape) for shape in _PRODUCTS],
         "conv": [_conv(which, *shape) for which in ("forward", "data", "weights") for shape in _CONVOLUTIONS]
         + [_conv(which, 32, 16, 96, 96, groups=96) for which in ("forward", "data", "weights")],
         "norm": [_batch_norm(which, 64, *s) for which in ("forward", "backward") for s in ((32, 16), (8, 64))],

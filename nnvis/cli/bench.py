@@ -21,8 +21,8 @@ nnvis bench conv matmul --rounds 15
 """
 
 #: Width of the columns, which fit 80 characters; a negative one is set flush left.
-_WIDTHS = (-45, 3, 7, 7, 5, 7)
-_HEADINGS = ("case", "thr", "ours", "rival", "ratio", "Gflop/s")
+_WIDTHS = (-42, 3, 7, 7, 5, 7, 5)
+_HEADINGS = ("case", "thr", "ours", "rival", "ratio", "Gflop/s", "peak")
 
 
 def add_arguments(parser: Parser) -> None:
@@ -62,7 +62,9 @@ def _print_head() -> None:
 
     if torch_module() is None:
         print("PyTorch is not installed, so there is nothing to compare with except BLAS.\n")
-    print("thr: threads; ratio: time of the fastest rival over ours, so above 1 we are faster\n")
+    print(
+        "thr: threads; ratio: time of the fastest rival over ours, so above 1 we are faster;\npeak: share of what this machine can multiply and add at best\n"
+    )
     print(_line(_HEADINGS), flush=True)
 
 
@@ -70,11 +72,12 @@ def _print_row(row: Row) -> None:
     rival = time_text(min(row.rivals.values())) if row.rivals else ""
     ratio = f"{row.ratio:.2f}" if row.ratio else ""
     rate = f"{row.gflops:.0f}" if row.gflops else ""
-    print(_line((row.name, str(row.threads), time_text(row.seconds), rival, ratio, rate)), flush=True)
+    share = f"{100 * row.share:.0f} %" if row.share else ""
+    print(_line((row.name, str(row.threads), time_text(row.seconds), rival, ratio, rate, share)), flush=True)
 
 
 def _print_json(row: Row) -> None:
-    console.print_json(asdict(row) | {"ratio": row.ratio})
+    console.print_json(asdict(row) | {"ratio": row.ratio, "share": row.share})
 
 
 def _line(cells: tuple[str, ...]) -> str:
