@@ -62,9 +62,8 @@ def _print_head() -> None:
 
     if torch_module() is None:
         print("PyTorch is not installed, so there is nothing to compare with except BLAS.\n")
-    print(
-        "thr: threads; ratio: time of the fastest rival over ours, so above 1 we are faster;\npeak: share of what this machine can multiply and add at best\n"
-    )
+    print("thr: threads; ratio: time of the fastest rival over ours: above 1 we are faster;")
+    print("peak: share of what this machine can multiply and add at best\n")
     print(_line(_HEADINGS), flush=True)
 
 

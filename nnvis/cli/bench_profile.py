@@ -73,7 +73,7 @@ def _print(found: Profile, args: argparse.Namespace, graph: Graph) -> None:
 
 
 def _times(forward: float, backward: float) -> list[str]:
-    return [time_text(forward), time_text(backward), time_text(forward + backward)]
+    return [time_text(each) if each else "" for each in (forward, backward, forward + backward)]
 
 
 def _row(node: NodeTime, found: Profile) -> list[str]:
