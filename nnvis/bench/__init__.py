@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from nnvis.bench.case import Case, torch_module
+from nnvis.bench.case import Case
 from nnvis.bench.kernel_cases import kernel_cases
 from nnvis.bench.net_cases import net_cases
 from nnvis.bench.peak import measured_peak
+from nnvis.bench.threads import equal_threads
 from nnvis.bench.timer import alternate
 from nnvis.errors import UnknownNameError
 
@@ -80,7 +81,7 @@ def run(
     chosen = _choose(groups, only)
     rows = []
     for count in threads:
-        with _threads(count):
+        with equal_threads(count):
             for group, case in chosen:
                 rows.append(_time(group, case, count, rounds))
                 if report:
@@ -106,36 +107,3 @@ def _time(group: str, case: Case, threads: int, rounds: int) -> Row:
     rate = case.flops / seconds / 1e9 if case.flops else None
     peak = measured_peak(threads).gflops if rate else None
     return Row(group, case.name, threads, seconds, dict(zip(rivals, others, strict=True)), rate, peak)
-
-
-class _threads:  # noqa: N801 - a context manager, used like a function
-    """All sides on `count` threads for a while."""
-
-    def __init__(self, count: int):
-        self.count = count
-
-    def __enter__(self) -> None:
-        import numba
-
-        self.before = numba.get_num_threads()
-        available = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-        numba.set_num_threads(min(self.count, available))
-        torch = torch_module()
-        if torch is not None:
-            torch.set_num_threads(self.count)
-        self.limits = _limit_blas(self.count)
-
-    def __exit__(self, *_: object) -> None:
-        import numba
-
-        numba.set_num_threads(self.before)
-        if self.limits is not None:
-            self.limits.restore_original_limits()
-
-
-def _limit_blas(count: int):
-    try:
-        from threadpoolctl import threadpool_limits
-    except ImportError:
-        return None
-    return threadpool_limits(count, user_api="blas")

@@ -28,6 +28,7 @@ COMMANDS = {
     "gradcheck": ("gradcheck", "check a network's gradients against finite differences"),
     "bench": ("bench", "time kernels and training steps, beside PyTorch if it is there"),
     "bench profile": ("bench_profile", "show where a training step spends its time, node by node"),
+    "bench ladder": ("bench_ladder", "show how an operation gets faster, from the formula to the engine"),
     "devices": ("devices", "list the devices that nnvis can compute on"),
 }
 
