@@ -16,8 +16,6 @@ from kernels.cpu.jit import inner, kernel
 
 _ARGUMENTS = "void(f4[:,:,:,::1], f4[:,:,:,::1], f4[:,:,:,::1])"
 engine: Any = conv2d_forward
-#: Output channels and pixels of a row in a block of :func:`conv2d_tiled`; the sums of a block fit into the first cache.
-_CHANNELS, _PIXELS = 32, 8
 #: The engine's algorithms, where it can be told which to take.
 _CHOOSES = "algorithm" in inspect.signature(engine).parameters
 #: From the slowest idea to the fastest.
@@ -80,35 +78,31 @@ def conv2d_reordered(x, w, y):
 
 
 @inner
-def _add_row(x, weights, sums, shift, first, last, channels):
-    """Add to some pixels of a row, and to some `channels`, what four input channels at a time give through one tap."""
-    whole = weights.shape[0] // 4 * 4
-    for column in range(max(first, -shift), min(last, x.shape[0] - shift)):
-        pixel, place = x[column + shift], sums[column]
-        for c in range(0, whole, 4):
-            p, q, r, s = pixel[c], pixel[c + 1], pixel[c + 2], pixel[c + 3]
-            for o in range(channels[0], channels[1]):
-                place[o] += p * weights[c, o] + q * weights[c + 1, o] + r * weights[c + 2, o] + s * weights[c + 3, o]
-        for c in range(whole, weights.shape[0]):
-            for o in range(channels[0], channels[1]):
-                place[o] += pixel[c] * weights[c, o]
+def _add_pixel(pixel, weights, sums):
+    """Add to all output channels what one pixel (C,) gives through one tap (C, O), four input channels at a time."""
+    whole = pixel.size // 4 * 4
+    for c in range(0, whole, 4):
+        p, q, r, s = pixel[c], pixel[c + 1], pixel[c + 2], pixel[c + 3]
+        w0, w1, w2, w3 = weights[c], weights[c + 1], weights[c + 2], weights[c + 3]
+        for o in range(sums.size):
+            sums[o] += p * w0[o] + q * w1[o] + r * w2[o] + s * w3[o]
+    for c in range(whole, pixel.size):
+        for o in range(sums.size):
+            sums[o] += pixel[c] * weights[c, o]
 
 
 @kernel(_ARGUMENTS, parallel=False)
 def conv2d_tiled(x, w, y):
-    """Blocks: some pixels of a row meet some output channels, so that sums and weights stay in the first cache."""
-    reach_h, reach_w = w.shape[0] // 2, w.shape[1] // 2
+    """Blocks: each tap meets a whole row of pixels with its weights in the cache, four input channels at a time."""
+    height, width, reach_h, reach_w = x.shape[1], x.shape[2], w.shape[0] // 2, w.shape[1] // 2
     y[...] = 0
     for n in range(x.shape[0]):
-        for left in range(0, w.shape[3], _CHANNELS):
-            channels = (left, min(left + _CHANNELS, w.shape[3]))
-            for row in range(x.shape[1]):
-                for first in range(0, x.shape[2], _PIXELS):
-                    last = min(first + _PIXELS, x.shape[2])
-                    for i in range(max(0, reach_h - row), min(w.shape[0], x.shape[1] + reach_h - row)):
-                        for j in range(w.shape[1]):
-                            pixels = x[n, row + i - reach_h]
-                            _add_row(pixels, w[i, j], y[n, row], j - reach_w, first, last, channels)
+        for row in range(height):
+            for i in range(max(0, reach_h - row), min(w.shape[0], height + reach_h - row)):
+                for j in range(w.shape[1]):
+                    shift = j - reach_w
+                    for column in range(max(0, -shift), min(width, width - shift)):
+                        _add_pixel(x[n, row + i - reach_h, column + shift], w[i, j], y[n, row, column])
 
 
 def conv2d_simd(x: np.ndarray, w: np.ndarray, y: np.ndarray) -> None:

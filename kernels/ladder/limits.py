@@ -5,6 +5,7 @@ Williams, Waterman and Patterson, "Roofline: An Insightful Visual Performance Mo
 
 from __future__ import annotations
 
+import numpy as np
 from llvmlite import ir
 from numba import prange, types
 from numba.core import cgutils
@@ -55,7 +56,9 @@ def triad(a, b, c, parts):
 
     McCalpin, "Memory Bandwidth and Machine Balance in Current High Performance Computers", 1995.
     """
-    size = a.size // parts
+    size, factor = a.size // parts, np.float32(3)
     for part in prange(parts):
-        for i in range(part * size, (part + 1) * size):
-            a[i] = b[i] + 3 * c[i]
+        first, last = part * size, (part + 1) * size
+        x, y, z = a[first:last], b[first:last], c[first:last]
+        for i in range(size):
+            x[i] = y[i] + factor * z[i]

@@ -29,6 +29,7 @@ COMMANDS = {
     "bench": ("bench", "time kernels and training steps, beside PyTorch if it is there"),
     "bench profile": ("bench_profile", "show where a training step spends its time, node by node"),
     "bench ladder": ("bench_ladder", "show how an operation gets faster, from the formula to the engine"),
+    "warmup": ("warmup", "compile all kernels now, on all cores, so that nothing waits for it later"),
     "devices": ("devices", "list the devices that nnvis can compute on"),
 }
 

@@ -61,3 +61,15 @@ def test_the_command_prints_a_bar_or_an_object_for_each_rung(nnvis, monkeypatch)
 
 def test_a_misspelt_operation_is_refused_with_a_hint(refused):
     assert "did you mean 'conv2d'?" in refused("bench", "ladder", "conv2")
+
+
+def test_warmup_compiles_what_is_missing_and_then_says_that_all_is_ready(nnvis, monkeypatch):
+    jit = pytest.importorskip("kernels.cpu.jit")
+    done = []
+    monkeypatch.setattr(jit.Kernel, "is_cached", lambda kernel: kernel.name != "scale_kernel" or bool(done))
+    monkeypatch.setattr(jit.Kernel, "compile", lambda kernel: done.append(kernel.name))
+    monkeypatch.setattr(jit.KERNELS["scale_kernel"], "compiled", False)
+    out = nnvis("warmup", "--processes", 1).out
+    assert done == ["scale_kernel"]
+    assert out.startswith("Compiled 1 kernel in ") and f"All {len(jit.KERNELS)} kernels are ready." in out
+    assert nnvis("warmup").out == f"All {len(jit.KERNELS)} kernels are ready.\n"
