@@ -33,9 +33,8 @@ def run(args: argparse.Namespace) -> int:
     start = time.perf_counter()
     if missing:
         _show(compiling(missing, args.processes or cores()), len(missing))
-        print(
-            f"Compiled {len(missing)} kernel{'s' * (len(missing) > 1)} in {console.duration(time.perf_counter() - start)}."
-        )
+        seconds = console.duration(time.perf_counter() - start)
+        print(f"Compiled {len(missing)} kernel{'s' * (len(missing) > 1)} in {seconds}.")
     print(f"All {len(KERNELS)} kernels are ready.")
     return 0
 
