@@ -46,7 +46,8 @@ for device in ("cpu", "reference"):
     trainer = nv.Trainer(nv.Network(nv.zoo.lenet5(), device, seed=1), optimizer=nv.SGD(lr=0.05, momentum=0.9))
     losses[device] = [trainer.step(x, labels) for _ in range(2)]
 np.testing.assert_allclose(losses["cpu"], losses["reference"], rtol=1e-4)
-code = "".join(asm for kernel in KERNELS.values() if kernel.compiled for asm in kernel.dispatcher.inspect_asm().values())
+made = [kernel.dispatcher.inspect_asm() for kernel in KERNELS.values() if kernel.compiled]
+code = "".join(text for texts in made for text in texts.values())
 print("ymm" in code or "zmm" in code, "xmm" in code)
 """
 
