@@ -46,7 +46,7 @@ class Device:
         jit = importlib.import_module("kernels.cpu.jit")
         with jit.recording() as needed:
             work()
-        return jit.compile_kernels(list(needed.values()), progress)
+        return importlib.import_module("kernels.cpu.compiling").compile_kernels(list(needed.values()), progress)
 
     def preparing(self, work: Callable[[], None]) -> Iterator[tuple[int, int, str]]:
         """:meth:`prepare` as a generator of ``(done, total, kernel_name)``: before each kernel, and at the end."""
@@ -55,12 +55,7 @@ class Device:
         jit = importlib.import_module("kernels.cpu.jit")
         with jit.recording() as needed:
             work()
-        waiting = [each for each in needed.values() if not each.compiled]
-        for done, each in enumerate(waiting):
-            yield done, len(waiting), each.name
-            each.compile()
-        if waiting:
-            yield len(waiting), len(waiting), ""
+        yield from importlib.import_module("kernels.cpu.compiling").compiling(list(needed.values()))
 
 
 #: Names for ``device=``, with what each is.

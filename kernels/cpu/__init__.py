@@ -6,6 +6,7 @@ results have the same bits on any number of them.
 
 from __future__ import annotations
 
+from kernels.cpu import bounds
 from kernels.cpu.activations import (
     branch_softmax_backward,
     branch_softmax_forward,
@@ -215,3 +216,6 @@ __all__ = [
     "upsample2d_backward",
     "upsample2d_forward",
 ]
+
+if bounds.asked_for():
+    bounds.check(globals(), __all__)

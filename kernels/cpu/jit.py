@@ -13,6 +13,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import pickle
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numba
 from numba import config, njit
+from numba.core.registry import cpu_target
 from numba.misc.appdirs import AppDirs
 
 from kernels.cpu.threads import load_thread_pool
@@ -38,10 +40,11 @@ _recording: dict[str, Kernel] | None = None
 
 @functools.cache
 def _depends_on(source: Path) -> frozenset[Path]:
-    """The file itself and every file of this package that it imports, directly or not."""
-    imports = re.findall(r"^from kernels\.cpu(?:\.(\w+))? import (.+)$", source.read_text(), re.M)
-    names = {n for module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
-    direct = {source.with_name(f"{name}.py") for name in names} - {source}
+    """The file itself and every file of compiled kernels that it imports, directly or not."""
+    pattern = r"^from kernels\.(cpu|ladder)(?:\.(\w+))? import (\([^)]*\)|.+)$"
+    imports = re.findall(pattern, source.read_text(), re.M)
+    names = {(room, n) for room, module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
+    direct = {Path(__file__).parents[1] / room / f"{name}.py" for room, name in names} - {source}
     return frozenset({source}.union(*(_depends_on(path) for path in direct if path.exists())))
 
 
@@ -53,7 +56,7 @@ def _cache_folder(source: Path) -> str:
     base = os.environ.get("NUMBA_CACHE_DIR") or AppDirs("nnvis", False).user_cache_dir
     folder = Path(base) / "kernels" / f"{source.stem}-{digest.hexdigest()[:16]}"
     if not folder.exists():
-        _forget_old_caches(folder.parent, source.stem, keep=2)
+        _forget_old_caches(folder.parent, source.stem, keep=8)
     return str(folder)
 
 
@@ -90,6 +93,19 @@ class Kernel:
         finally:
             config.CACHE_DIR = previous
         self.__doc__ = function.__doc__
+        # The folder's name says what the source holds; when the file was written does not matter.
+        self._files = self.dispatcher._cache._cache_file
+        self._files._source_stamp = folder.rpartition("-")[2]
+
+    def is_cached(self) -> bool:
+        """Whether machine code for this processor is on the disk; much faster than loading it."""
+        cache = self.dispatcher._cache
+        try:
+            key = cache._index_key(self.signature, cpu_target.target_context.codegen())
+            name = self._files._load_index().get(key)
+            return name is not None and Path(self._files._data_path(name)).exists()
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return False
 
     def compile(self) -> bool:
         """Load from the disk cache or compile; True if it had to be compiled."""
@@ -147,28 +163,3 @@ def recording() -> Iterator[dict[str, Kernel]]:
         yield _recording
     finally:
         _recording = outer
-
-
-def compile_kernels(kernels: list[Kernel], progress: Callable[[int, int, str], None] | None = None) -> int:
-    """Make all `kernels` ready to run.
-
-    Parameters
-    ----------
-    kernels : list of Kernel
-    progress : callable, optional
-        Called as ``progress(done, total, name)`` before each kernel that is not in memory yet, and once at the end.
-
-    Returns
-    -------
-    int
-        How many had to be compiled; the others came from memory or from the disk cache.
-    """
-    waiting = [k for k in kernels if not k.compiled]
-    fresh = 0
-    for done, each in enumerate(waiting):
-        if progress:
-            progress(done, len(waiting), each.name)
-        fresh += each.compile()
-    if progress and waiting:
-        progress(len(waiting), len(waiting), "")
-    return fresh

@@ -36,6 +36,12 @@ def alternate(rivals: list[Callable[[], object]], rounds: int = 7, turn: float =
     return [statistics.median(found) for found in medians]
 
 
+def median_seconds(work: Callable[[], object], turn: float = 0.3) -> float:
+    """Median seconds of a call, of at least three and as many as `turn` seconds hold; the first does not count."""
+    work()
+    return statistics.median(_timed(work) for _ in range(max(3, int(turn / max(_timed(work), 1e-7)))))
+
+
 def _repeats(rival: Callable[[], object], turn: float) -> int:
     rival()
     rival()

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from nnvis.cli import exits
 from nnvis.cli.arguments import Parser, UsageError, command_parser, did_you_mean, program_words
 
-#: Command -> (module, what it does).
+#: Command, of one word or two -> (module, what it does).
 COMMANDS = {
     "app": ("desktop", "open the desktop app: build by dragging, watch it learn"),
     "train": ("train", "train a network on a data set"),
@@ -27,6 +27,9 @@ COMMANDS = {
     "datasets": ("datasets", "list the data sets that nnvis knows by name"),
     "gradcheck": ("gradcheck", "check a network's gradients against finite differences"),
     "bench": ("bench", "time kernels and training steps, beside PyTorch if it is there"),
+    "bench profile": ("bench_profile", "show where a training step spends its time, node by node"),
+    "bench ladder": ("bench_ladder", "show how an operation gets faster, from the formula to the engine"),
+    "warmup": ("warmup", "compile all kernels now, on all cores, so that nothing waits for it later"),
     "devices": ("devices", "list the devices that nnvis can compute on"),
 }
 
@@ -76,6 +79,8 @@ def _run(words: list[str]) -> int:
     if command.startswith("-"):
         top.parse([command])
         command = ""
+    if rest and f"{command} {rest[0]}" in COMMANDS:
+        command, rest = f"{command} {rest[0]}", rest[1:]
     if command not in COMMANDS:
         raise UsageError(f"There is no command '{command}'{did_you_mean(command, COMMANDS)}; see 'nnvis --help'.")
     module_name, summary = COMMANDS[command]
@@ -100,7 +105,7 @@ def _top_parser() -> Parser:
 
 
 def _command_list() -> str:
-    return "\n".join(f"  {name:<11}{summary}" for name, (_, summary) in COMMANDS.items())
+    return "\n".join(f"  {name:<15}{summary}" for name, (_, summary) in COMMANDS.items())
 
 
 @contextlib.contextmanager

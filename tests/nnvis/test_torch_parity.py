@@ -17,16 +17,15 @@ from tests.nnvis.torch_twin import (
     numpy_state,
     relative_error,
     torch,
+    torch_nets,
 )
 
 
 def twin(name: str):
-    from nnvis.bench import torch_nets
-
     return {
         "mlp": torch_nets.mlp,
         "lenet5": torch_nets.LeNet5,
-        "vgg11": torch_nets.VGG11,
+        "vgg11": torch_nets.vgg,
         "resnet20": torch_nets.ResNetCifar,
         "resnet20 option B": lambda: torch_nets.ResNetCifar(option="B"),
     }[name]()

@@ -9,6 +9,7 @@ import nnvis as nv
 from nnvis.io.torch_layout import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed (pip install torch)")
+torch_nets = pytest.importorskip("nnvis.bench.torch_nets")
 F = torch.nn.functional
 
 TOLERANCE = 1e-3

@@ -1,4 +1,4 @@
-"""``nnvis eval``, ``predict``, ``gradcheck`` and ``bench``."""
+"""``nnvis eval``, ``predict`` and ``gradcheck``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import nnvis as nv
-from nnvis import bench
 
 REFERENCE = ("--device", "reference")
 
@@ -104,7 +103,7 @@ def test_predict_refuses_a_network_that_takes_no_images(nnvis, refused):
     assert "no images" in refused("predict", "run", "x.png")
 
 
-# --- gradcheck and bench ----------------------------------------------------------------------------------
+# --- gradcheck --------------------------------------------------------------------------------------------
 
 
 def test_gradcheck_lists_every_parameter(nnvis):
@@ -118,30 +117,3 @@ def test_gradcheck_names_what_is_wrong(nnvis, monkeypatch):
     monkeypatch.setattr(importlib.import_module("nnvis.gradcheck"), "DIFFERENCE_TOLERANCE", -1.0)
     result = nnvis("gradcheck", "mlp", "--input-shape", "5", "--net-option", "hidden=4", *REFERENCE)
     assert result.code == 1 and "WRONG" in result.out and "fc1.weight" in result.err
-
-
-def _rows(rivals: dict[str, float]):
-    def run(groups=bench.GROUPS, threads=(1, 2), rounds=7, report=None):
-        for group in groups:
-            report(bench.Row(group, "512 x 512", 1, 0.002, rivals, 134.2))
-
-    return run
-
-
-def test_bench_prints_each_ratio(nnvis, monkeypatch):
-    monkeypatch.setattr(bench, "run", _rows({"contiguous": 0.005, "channels-last": 0.003}))
-    out = nnvis("bench", "matmul").out
-    assert out.splitlines()[-1].split() == ["512", "x", "512", "1", "2.00", "ms", "3.00", "ms", "1.50", "134"]
-    assert max(map(len, out.splitlines())) <= 82
-    assert nnvis("bench", "matmul", "--json").json["ratio"] == pytest.approx(1.5)
-
-
-def test_bench_says_so_where_pytorch_is_missing(nnvis, monkeypatch):
-    monkeypatch.setattr(bench, "run", _rows({}))
-    monkeypatch.setattr("nnvis.bench.cases.torch_module", lambda: None)
-    out = nnvis("bench", "matmul").out
-    assert "PyTorch is not installed" in out and "2.00 ms" in out
-
-
-def test_bench_suggests_the_group_that_was_meant(refused):
-    assert "did you mean 'matmul'?" in refused("bench", "matmull")

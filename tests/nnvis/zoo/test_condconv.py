@@ -7,9 +7,9 @@ from collections import OrderedDict
 import pytest
 
 import nnvis as nv
-from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
+from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch, torch_nets
 from tests.nnvis.zoo.test_cifar import BasicBlock, cifar
-from tests.nnvis.zoo.test_mobilenet import DepthwiseSeparable, InvertedResidual, conv_bn
+from tests.nnvis.zoo.test_mobilenet import DepthwiseSeparable
 
 nn = torch.nn
 EXPERTS = 3
@@ -101,15 +101,15 @@ class ConditionalInverted(nn.Module):
 def condconv_mobilenet_v2(small: bool) -> nn.Module:
     """Width 0.25; the last six of seventeen blocks are conditional."""
     stages = ((1, 8, 1, 1), (6, 8, 2, 2), (6, 8, 3, 2), (6, 16, 4, 2), (6, 24, 3, 1), (6, 40, 3, 2), (6, 80, 1, 1))
-    layers, inputs = [conv_bn(3, 8, 3, 1 if small else 2)], 8
+    layers, inputs = [torch_nets.mobilenet.conv_bn(3, 8, 3, 1 if small else 2)], 8
     for stage, (expansion, channels, blocks, stride) in enumerate(stages):
         for block in range(blocks):
             step = 1 if block or (small and stage == 1) else stride
             plain = len(layers) <= 11
-            made = InvertedResidual(inputs, channels, step, expansion) if plain else None
+            made = torch_nets.mobilenet.InvertedResidual(inputs, channels, step, expansion) if plain else None
             layers.append(made or ConditionalInverted(inputs, channels, step))
             inputs = channels
-    features = nn.Sequential(*layers, conv_bn(80, 1280, 1))
+    features = nn.Sequential(*layers, torch_nets.mobilenet.conv_bn(80, 1280, 1))
     return nn.Sequential(OrderedDict(features=features, classifier=Classifier(1280)))
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from functools import partial
 
 import pytest
 
 import nnvis as nv
 from nnvis.errors import ConfigError
-from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
+from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch, torch_nets
 
 nn = torch.nn
 
@@ -47,40 +47,7 @@ class MobileNetV1(nn.Module):
         return self.classifier(self.blocks(x).mean((2, 3)))
 
 
-def conv_bn(inputs: int, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Module:
-    conv = nn.Conv2d(inputs, channels, kernel, stride, kernel // 2, groups=groups, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU6())
-
-
-class InvertedResidual(nn.Module):
-    def __init__(self, inputs: int, channels: int, stride: int, expansion: int):
-        super().__init__()
-        hidden = inputs * expansion
-        layers = [conv_bn(inputs, hidden, 1)] if expansion != 1 else []
-        layers += [conv_bn(hidden, hidden, 3, stride, hidden), nn.Conv2d(hidden, channels, 1, bias=False)]
-        self.conv = nn.Sequential(*layers, nn.BatchNorm2d(channels))
-        self.skip = stride == 1 and inputs == channels
-
-    def forward(self, x):
-        return x + self.conv(x) if self.skip else self.conv(x)
-
-
-def mobilenet_v2_quarter(classes: int = 10) -> nn.Module:
-    """Width 0.25."""
-    stages = ((1, 8, 1, 1), (6, 8, 2, 2), (6, 8, 3, 2), (6, 16, 4, 2), (6, 24, 3, 1), (6, 40, 3, 2), (6, 80, 1, 1))
-    layers, inputs = [conv_bn(3, 8, 3, 2)], 8
-    for expansion, channels, blocks, stride in stages:
-        for block in range(blocks):
-            layers.append(InvertedResidual(inputs, channels, 1 if block else stride, expansion))
-            inputs = channels
-    layers.append(conv_bn(80, 1280, 1))
-    features = nn.Sequential(*layers)
-    pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    classifier = nn.Sequential(nn.Dropout(0), nn.Linear(1280, classes))
-    return nn.Sequential(OrderedDict(features=features, pool=pool, classifier=classifier))
-
-
-TWINS = {"mobilenet_v1": MobileNetV1, "mobilenet_v2": mobilenet_v2_quarter}
+TWINS = {"mobilenet_v1": MobileNetV1, "mobilenet_v2": partial(torch_nets.mobilenet_v2, 10, width=0.25, dropout=0)}
 
 
 @pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])

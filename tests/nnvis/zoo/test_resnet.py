@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import numpy as np
 import pytest
 
 import nnvis as nv
 from nnvis.errors import ConfigError
-from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
+from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch, torch_nets
 
 nn = torch.nn
 
@@ -64,57 +62,21 @@ class Deformable(nn.Module):
         return torch.einsum("tnchw,oct->nohw", torch.stack(taps), self.weight.flatten(2))
 
 
-class Block(nn.Module):
-    """Basic or bottleneck."""
-
-    def __init__(self, inputs: int, channels: int, stride: int, bottleneck: bool, se: bool, deformable: int):
-        super().__init__()
-        outputs = 4 * channels if bottleneck else channels
-        kernels = ((1, 1), (3, stride), (1, 1)) if bottleneck else ((3, stride), (3, 1))
-        widths = [inputs, *[channels] * (len(kernels) - 1), outputs]
-        for number, (kernel, step) in enumerate(kernels):
-            conv = nn.Conv2d(widths[number], widths[number + 1], kernel, step, kernel // 2, bias=False)
-            setattr(self, f"conv{number + 1}", conv)
-            setattr(self, f"bn{number + 1}", nn.BatchNorm2d(widths[number + 1]))
-        if deformable:
-            self.conv2 = Deformable(channels, stride, deformable)
-        self.nl = nn.Identity()
-        self.count = len(kernels)
-        self.se = SqueezeExcite(outputs, max(8, outputs // 16)) if se else nn.Identity()
-        self.downsample = nn.Identity()
-        if stride != 1 or inputs != outputs:
-            conv = nn.Conv2d(inputs, outputs, 1, stride, bias=False)
-            self.downsample = nn.Sequential(conv, nn.BatchNorm2d(outputs))
-
-    def forward(self, x):
-        y = x
-        for number in range(1, self.count + 1):
-            y = getattr(self, f"bn{number}")(getattr(self, f"conv{number}")(y))
-            y = y.relu() if number < self.count else y
-        return self.nl((self.se(y) + self.downsample(x)).relu())
-
-
 def resnet(
     blocks: tuple[int, ...], bottleneck: bool, small: bool = False, se: bool = False, non_local: bool = False,
     deformable: int = 0,
 ) -> nn.Module:  # fmt: skip
-    """Width 1/8."""
-    stem = nn.Conv2d(3, 8, 3, 1, 1, bias=False) if small else nn.Conv2d(3, 8, 7, 2, 3, bias=False)
-    layers = OrderedDict(conv1=stem, bn1=nn.BatchNorm2d(8), relu=nn.ReLU())
-    if not small:
-        layers["maxpool"] = nn.MaxPool2d(3, 2, 1)
-    inputs = 8
-    for stage, count in enumerate(blocks):
-        channels, made = 8 * 2**stage, []
-        for block in range(count):
-            bent = deformable if stage >= (3 if deformable == 1 else 1) else 0
-            made.append(Block(inputs, channels, 2 if stage and not block else 1, bottleneck, se, bent))
-            inputs = 4 * channels if bottleneck else channels
-            if non_local and stage in (1, 2) and block % 2:
-                made[-1].nl = NonLocal(inputs)
-        layers[f"layer{stage + 1}"] = nn.Sequential(*made)
-    layers |= OrderedDict(avgpool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(), fc=nn.Linear(inputs, 10))
-    return nn.Sequential(layers)
+    """Width 1/8, with what the variants put into the blocks."""
+    model = torch_nets.resnet(blocks, bottleneck, small, classes=10, width=8)
+    for stage in range(len(blocks)):
+        for number, block in enumerate(model.get_submodule(f"layer{stage + 1}")):
+            if deformable and stage >= (3 if deformable == 1 else 1):
+                block.conv2 = Deformable(block.channels, block.stride, deformable)
+            if se:
+                block.se = SqueezeExcite(block.outputs, max(8, block.outputs // 16))
+            if non_local and stage in (1, 2) and number % 2:
+                block.nl = NonLocal(block.outputs)
+    return model
 
 
 CASES = {

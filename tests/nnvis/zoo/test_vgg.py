@@ -2,34 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-
 import pytest
 
 import nnvis as nv
-from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch
-
-nn = torch.nn
-
-
-def vgg(stages: tuple[int, ...], batch_norm: bool, small: bool) -> nn.Module:
-    """Width 1/8, and 40 hidden units."""
-    layers, inputs = [], 3
-    for count, channels in zip(stages, (8, 16, 32, 64, 64), strict=True):
-        for _ in range(count):
-            layers += [nn.Conv2d(inputs, channels, 3, padding=1), nn.ReLU()]
-            if batch_norm:
-                layers.insert(-1, nn.BatchNorm2d(channels))
-            inputs = channels
-        layers.append(nn.MaxPool2d(2))
-    parts = OrderedDict(features=nn.Sequential(*layers))
-    if small:
-        return nn.Sequential(parts | OrderedDict(flatten=nn.Flatten(), classifier=nn.Linear(64, 10)))
-    first, second = nn.Linear(64 * 49, 40), nn.Linear(40, 40)
-    linear = [first, nn.ReLU(), nn.Dropout(0), second, nn.ReLU(), nn.Dropout(0), nn.Linear(40, 10)]
-    ends = OrderedDict(avgpool=nn.AdaptiveAvgPool2d(7), flatten=nn.Flatten(), classifier=nn.Sequential(*linear))
-    return nn.Sequential(parts | ends)
-
+from tests.nnvis.torch_twin import assert_twins_agree, shake_batch_norms, torch, torch_nets
 
 CASES = {
     "vgg11": (64, (1, 1, 2, 2, 2)),
@@ -44,7 +20,7 @@ CASES = {
 def test_logits_and_gradients_agree(name, training):
     torch.manual_seed(0)
     size, stages = CASES[name]
-    model = vgg(stages, name.endswith("_bn"), small=size == 32)
+    model = torch_nets.vgg(stages, size == 32, 10, name.endswith("_bn"), width=0.125, hidden=40, dropout=0)
     shake_batch_norms(model)
     graph = nv.zoo.build(name, num_classes=10, input_shape=(size, size, 3), width_mult=0.125, hidden=40, dropout=0)
     assert_twins_agree(model, graph, training)

@@ -1,0 +1,182 @@
+"""Where a training step spends its time, node by node."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnvis.graph import Graph
+from nnvis.losses import PlanLoss, loss
+from nnvis.network import Network
+from nnvis.optim import SGD
+from nnvis.plan import Mode
+
+_TRAINING = Mode(training=True, backward=True)
+#: What takes time beside the nodes: copying the batch, the loss, the update.
+EXTRAS = ("input", "loss", "update")
+
+
+@dataclass(frozen=True)
+class NodeTime:
+    """What one node takes.
+
+    Attributes
+    ----------
+    name, kind : str
+        Of a node; both are the same for what belongs to none (:data:`EXTRAS`).
+    forward, backward : float
+        Median seconds.
+    flops : float
+        Floating-point operations forward, of the whole batch; 0 where a rate would mean nothing.
+    backward_flops : float
+        Those of the way back: as many for the weights, and as many again for the input where it needs a gradient.
+    """
+
+    name: str
+    kind: str
+    forward: float
+    backward: float
+    flops: float = 0.0
+    backward_flops: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Of both ways."""
+        return self.forward + self.backward
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A training step in parts.
+
+    Attributes
+    ----------
+    nodes : list of NodeTime
+        In order of execution, what belongs to no node last.
+    step : float
+        Median seconds of a step that nobody watches.
+    """
+
+    nodes: list[NodeTime]
+    step: float
+
+    @property
+    def total(self) -> float:
+        """Sum of the parts; taking the times costs a little, and medians need not add up."""
+        return sum(node.seconds for node in self.nodes)
+
+    def by_kind(self) -> list[NodeTime]:
+        """Sums over the nodes of each kind, the longest first."""
+        groups: dict[str, list[NodeTime]] = defaultdict(list)
+        for node in self.nodes:
+            groups[node.kind].append(node)
+        return _longest_first([_sum(kind, nodes) for kind, nodes in groups.items()])
+
+    def longest(self, count: int) -> list[NodeTime]:
+        """The `count` nodes that take longest."""
+        return _longest_first(self.nodes)[:count]
+
+
+def _sum(kind: str, nodes: list[NodeTime]) -> NodeTime:
+    parts = ("forward", "backward", "flops", "backward_flops")
+    return NodeTime(f"{len(nodes)} x {kind}", kind, *(sum(getattr(node, part) for node in nodes) for part in parts))
+
+
+def _longest_first(nodes: list[NodeTime]) -> list[NodeTime]:
+    return sorted(nodes, key=lambda node: -node.seconds)
+
+
+def profile(graph: Graph, batch: int, steps: int = 7) -> Profile:
+    """Take the times of training steps with SGD and momentum.
+
+    Nothing is watched, so that memory is shared and nodes are fused as in any other step; a node that another one
+    computes along takes no time of its own.
+
+    Parameters
+    ----------
+    graph : Graph
+        With class scores as its output.
+    batch : int
+    steps : int
+        Whose median counts.
+    """
+    stepper = _Stepper(Network(graph), batch)
+    for _ in range(2):
+        stepper.step()
+    alone = statistics.median(stepper.step() for _ in range(steps))
+    laps = [stepper.timed_step() for _ in range(steps)]
+    median = {key: statistics.median(lap[key] for lap in laps) for key in laps[0]}
+    return Profile(_node_times(graph, batch, median), alone)
+
+
+class _Stepper:
+    """Training steps of a network, with or without a look at the clock behind every node."""
+
+    def __init__(self, net: Network, batch: int):
+        random = np.random.default_rng(0)
+        self.net, self.loss = net, loss("cross_entropy")
+        self.x = random.normal(size=(batch, *net.input_shape)).astype(np.float32)
+        self.labels = random.integers(0, net.output_shape[-1], batch)
+        self.updater = SGD(lr=0.001, momentum=0.9).bind(net.parameters, net.device)
+        self.bound = PlanLoss(self.loss, net.plan(batch, _TRAINING))
+
+    def step(self) -> float:
+        """Seconds of one step."""
+        start = time.perf_counter()
+        plan = self.net.start_pass(self.x, _TRAINING)
+        plan.run_forward()
+        self.bound(self.labels)
+        self.net.finish_pass()
+        self.updater.update()
+        return time.perf_counter() - start
+
+    def timed_step(self) -> dict[tuple[str, str], float]:
+        """Seconds by name and direction."""
+        laps: dict[tuple[str, str], float] = defaultdict(float)
+        clock = _Clock(laps)
+        plan = self.net.start_pass(self.x, _TRAINING)
+        clock.lap("input", "forward")
+        plan.run_forward(lambda name: clock.lap(name, "forward"))
+        self.bound(self.labels)
+        clock.lap("loss", "forward")
+        self.net.finish_pass(after=lambda name: clock.lap(name, "backward"))
+        self.updater.update()
+        clock.lap("update", "forward")
+        return laps
+
+
+class _Clock:
+    def __init__(self, laps: dict[tuple[str, str], float]):
+        self.laps, self.last = laps, time.perf_counter()
+
+    def lap(self, name: str, direction: str) -> None:
+        now = time.perf_counter()
+        self.laps[name, direction] += now - self.last
+        self.last = time.perf_counter()
+
+
+def _node_times(graph: Graph, batch: int, seconds: dict[tuple[str, str], float]) -> list[NodeTime]:
+    rows = [(row.name, row.kind, 2.0 * batch * row.multiply_adds) for row in graph.summary()]
+    first = _without_input_gradient(graph)
+    return [
+        NodeTime(
+            name, kind, seconds.get((name, "forward"), 0.0), seconds.get((name, "backward"), 0.0), flops,
+            flops * (1 if name in first else 2),
+        )
+        for name, kind, flops in rows + [(name, name, 0.0) for name in EXTRAS]
+    ]  # fmt: skip
+
+
+def _without_input_gradient(graph: Graph) -> set[str]:
+    """Nodes before which nothing has parameters, so that their input needs no gradient."""
+    shapes, found, bare = graph.shapes(), set(), {"input"}
+    for node in graph.order():
+        if all(name in bare for name in node.inputs):
+            found.add(node.name)
+            if not node.layer.parameters(*(shapes[name] for name in node.inputs)):
+                bare.add(node.name)
+    return found

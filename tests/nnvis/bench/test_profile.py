@@ -1,0 +1,30 @@
+"""The profile of a training step names every node and leaves nothing out."""
+
+from __future__ import annotations
+
+import pytest
+
+import nnvis as nv
+from nnvis.bench.profile import EXTRAS, profile
+
+
+@pytest.fixture(scope="module")
+def lenet():
+    return profile(nv.zoo.lenet5(), 8, steps=3)
+
+
+def test_every_node_and_what_belongs_to_none_is_there(lenet):
+    assert [node.name for node in lenet.nodes] == [node.name for node in nv.zoo.lenet5().order()] + list(EXTRAS)
+    assert all(node.seconds >= 0 for node in lenet.nodes)
+    assert {node.name for node in lenet.nodes if node.forward > 0} >= {"conv1", "conv2", "fc1", "loss", "update"}
+
+
+def test_kinds_add_up_to_the_total(lenet):
+    assert sum(kind.seconds for kind in lenet.by_kind()) == pytest.approx(lenet.total)
+    assert [node.seconds for node in lenet.longest(3)] == sorted((n.seconds for n in lenet.nodes), reverse=True)[:3]
+
+
+def test_work_is_that_of_the_formula_and_the_first_layer_has_no_input_gradient(lenet):
+    conv1, conv2 = (next(n for n in lenet.nodes if n.name == name) for name in ("conv1", "conv2"))
+    assert conv1.flops == 2 * 8 * 28 * 28 * 6 * 25 and conv1.backward_flops == conv1.flops
+    assert conv2.flops == 2 * 8 * 10 * 10 * 16 * 25 * 6 and conv2.backward_flops == 2 * conv2.flops
