@@ -38,6 +38,8 @@ TILE_VECTOR = ir.VectorType(FLOAT, TILE_LANES)
 WIDE, NARROW = 2 * TILE_LANES, TILE_LANES
 #: Their rows: so many sums hide the latency of a multiply-add, and fit the 32 registers of AVX-512, or 16.
 WIDE_ROWS, NARROW_ROWS = (12, 14) if TILE_LANES == 16 else (6, 8)
+#: Rows of the narrow tile of sums of outer products, which has one address for all of them.
+NARROW_RUN = 24 if TILE_LANES == 16 else 8
 
 
 def table_entry(builder, table, index):
@@ -219,22 +221,23 @@ def _make_dot_tile(name, rows, vectors, unroll):
     return dot_tile
 
 
-def _make_outer_tile(name, rows, vectors, unroll):
+def _make_outer_tile(name, rows, vectors, run):
+    """With `run` the rows of the tile are neighbours in memory: one address instead of as many as there are rows."""
+
     def build(b, args):
         x, entries, pixels, count, dy, y, outs, accumulate = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
         _begin(b, sums, accumulate, sums.clear, lambda: sums.load(results))
-        sources = row_pointers(b, x, entries, rows)
+        sources = row_pointers(b, x, entries, 1 if run else rows)
         pixels, dy = table_pointer(b, pixels), float_pointer(b, dy)
-
-        def step(p):
-            pair = b.mul(p, INT64(2))
+        # Not unrolled: the compiler would load the factors of both turns at once, for which it has no registers.
+        with cgutils.for_range(b, count) as loop:
+            pair = b.mul(loop.index, INT64(2))
             shift = table_entry(b, pixels, pair)
             right = b.gep(dy, [table_entry(b, pixels, b.add(pair, INT64(1)))])
-            sums.multiply_add(lambda r: b.gep(sources[r], [shift]), right)
-
-        _unrolled(b, count, unroll, step)
+            shifted = [b.gep(source, [shift]) for source in sources]
+            sums.multiply_add(lambda r: b.gep(shifted[0], [INT64(r)]) if run else shifted[r], right)
         sums.store(results)
 
     @intrinsic
@@ -246,7 +249,7 @@ def _make_outer_tile(name, rows, vectors, unroll):
         x, dy, y : int
             Addresses: source floats, output gradients, result.
         entries, outs : int
-            Addresses of int32 tables, one offset a row of the tile.
+            Addresses of int32 tables, one offset a row of the tile. (Of a run only the first entry is read.)
         pixels : int
             Address of an int32 table of pairs (source offset, gradient offset).
         count : int
@@ -262,8 +265,10 @@ def _make_outer_tile(name, rows, vectors, unroll):
 
 dot_wide = _make_dot_tile("dot_wide", WIDE_ROWS, 2, 4)
 dot_narrow = _make_dot_tile("dot_narrow", NARROW_ROWS, 1, 2)
-outer_wide = _make_outer_tile("outer_wide", WIDE_ROWS, 2, 2)
-outer_narrow = _make_outer_tile("outer_narrow", NARROW_ROWS, 1, 2)
+outer_wide = _make_outer_tile("outer_wide", WIDE_ROWS, 2, run=False)
+outer_narrow = _make_outer_tile("outer_narrow", NARROW_RUN, 1, run=False)
+outer_wide_run = _make_outer_tile("outer_wide_run", WIDE_ROWS, 2, run=True)
+outer_narrow_run = _make_outer_tile("outer_narrow_run", NARROW_RUN, 1, run=True)
 
 
 def _interleave(builder, a, b, order):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import set_entry
-from kernels.cpu.microkernels import WIDE, WIDE_ROWS, dot_wide, outer_wide
+from kernels.cpu.microkernels import WIDE, WIDE_ROWS, dot_wide, outer_wide, outer_wide_run
 from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_rows, pack_transposed
 
 #: Most rows of the left operand of :func:`multiply_transposed`.
@@ -83,5 +83,9 @@ def multiply_transposed(a, a_stride, rows, count, panels, columns, y, y_stride, 
         for r in range(0, rows, WIDE_ROWS):
             table = work + 4 * WIDE_ROWS * (min(WIDE_ROWS, rows - r) - 1)
             target = y + 4 * (r * y_stride + first)
-            outer_wide(a + 4 * r, table, work + _PIXELS, count, panels, target, table + _RESULT, more)
+            pixels, outs = work + _PIXELS, table + _RESULT
+            if r + WIDE_ROWS <= rows:
+                outer_wide_run(a + 4 * r, table, pixels, count, panels, target, outs, more)
+            else:
+                outer_wide(a + 4 * r, table, pixels, count, panels, target, outs, more)
         panels += count * ROW_BYTES
