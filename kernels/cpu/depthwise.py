@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu import conv_tables as ct
-from kernels.cpu import depthwise_tables as dt
 from kernels.cpu import depthwise_rows, scratch
+from kernels.cpu import depthwise_tables as dt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.depthwise_tiles import (
     DEPTHWISE_PIXELS,
@@ -100,9 +100,8 @@ def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray
     """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx)."""
     if y.size == 0:
         return
-    start = b
+    start = b if b is not None else scratch.floats("no bias", g.input[2])
     if b is None:
-        start = scratch.floats("no bias", g.input[2])
         start[...] = 0.0
     if depthwise_rows.handles(g, backward):
         depthwise_rows.run(g, backward, x, w, start, y)

@@ -14,8 +14,8 @@ from numba.extending import intrinsic
 
 from kernels.cpu.microkernels import TILE_LANES, TILE_VECTOR, Sums, outlined, table_entry, table_pointer
 from kernels.cpu.simd import (
+    INT32,
     INT64,
-    first_lanes,
     float_pointer,
     fused_multiply_add,
     load_at,
@@ -27,11 +27,13 @@ from kernels.cpu.simd import (
 #: Neighbouring target pixels of a tile.
 PIXELS = 4
 #: Entries of the table that describes a pass: sizes, and the source row and column under the first tap of the first
-#: target pixel. (Of a transposed pass: padding, and the column that the first tile's leftmost tap meets.)
-SOURCE_ROWS, SOURCE_COLUMNS, TARGET_COLUMNS, CHANNELS, TOP, LEFT, FRAME = range(7)
+#: target pixel. (Of a transposed pass: padding, and the column that the first tile's leftmost tap meets.) Then how far
+#: ahead, in floats, sources and targets are asked for; 0 if not at all.
+SOURCE_ROWS, SOURCE_COLUMNS, TARGET_COLUMNS, CHANNELS, TOP, LEFT, SOURCE_AHEAD, TARGET_AHEAD, FRAME = range(9)
 
-_MASK = ir.VectorType(ir.IntType(1), TILE_LANES)
-_ALL, _NONE = (ir.Constant(_MASK, [value] * TILE_LANES) for value in (1, 0))
+# Masks are integers of one bit a lane.
+_BITS, _MASK = ir.IntType(TILE_LANES), ir.VectorType(ir.IntType(1), TILE_LANES)
+_ALL, _NONE = _BITS(2**TILE_LANES - 1), _BITS(0)
 #: Tap rows whose weight gradients are summed together: nine or ten sums, which fit 16 registers.
 OUTER_ROWS = {3: 3, 5: 2}
 
@@ -50,9 +52,16 @@ class _Walk:
     def __init__(self, builder, frame, kernel, stride, transposed):
         self.builder, self.stride, self.transposed = builder, stride, transposed
         frame = table_pointer(builder, frame)
-        self.rows, self.columns, self.outputs, self.channels, self.top, self.left = (
-            table_entry(builder, frame, INT64(i)) for i in range(FRAME)
-        )
+        (
+            self.rows,
+            self.columns,
+            self.outputs,
+            self.channels,
+            self.top,
+            self.left,
+            self.source_ahead,
+            self.target_ahead,
+        ) = (table_entry(builder, frame, INT64(i)) for i in range(FRAME))
         self.links = _transposed_links(kernel) if transposed else _links(kernel, stride)
         self.count = 1 + max(column for _, _, column in self.links)
         #: Columns that may lie beside the image.
@@ -75,6 +84,16 @@ class _Walk:
         with cgutils.for_range_slice(b, INT64(0), self.outputs, INT64(PIXELS)) as (fresh, _):
             last = b.sub(self.outputs, INT64(PIXELS))
             yield b.select(b.icmp_signed("<", fresh, last), fresh, last), fresh
+
+    def prefetch(self, source, target):
+        """Ask for the pixels of a tile some rows ahead, where there is enough data for that to pay."""
+        b = self.builder
+        sources = PIXELS // 2 if self.transposed else PIXELS * self.stride
+        with b.if_then(b.icmp_signed("!=", self.source_ahead, INT64(0))):
+            for place, ahead, count in ((source, self.source_ahead, sources), (target, self.target_ahead, PIXELS)):
+                place = b.gep(place, [ahead])
+                for i in range(count):
+                    _prefetch(b, b.gep(place, [b.mul(self.channels, INT64(i))]))
 
     def first_column(self, target):
         b = self.builder
@@ -99,6 +118,13 @@ class _Walk:
                     multiply_add(pixel, tap, value)
 
 
+def _prefetch(builder, pointer):
+    bytes_ = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    builder.call(function, [builder.bitcast(pointer, bytes_), INT32(0), INT32(3), INT32(1)])
+
+
 def _links(kernel, stride):
     """All (pixel of the tile, tap column, source column) that meet."""
     return [(i, k, i * stride + k) for i in range(PIXELS) for k in range(kernel)]
@@ -119,12 +145,15 @@ def transposed_left(kernel: int) -> int:
 def _load(builder, pointer, offset, mask):
     if mask is _ALL:
         return load_at(builder, pointer, offset, TILE_VECTOR)
-    return masked_load(builder, pointer, offset, mask, TILE_VECTOR)
+    return masked_load(builder, pointer, offset, builder.bitcast(mask, _MASK), TILE_VECTOR)
 
 
 def _lanes(builder, channels):
     """Mask of the channels that are there. With vectors of eight, which masks make slow, there are always enough."""
-    return _ALL if TILE_LANES == 8 else first_lanes(builder, channels, TILE_LANES)
+    if TILE_LANES == 8:
+        return _ALL
+    first = builder.trunc(builder.not_(builder.shl(INT64(-1), channels)), _BITS)
+    return builder.select(builder.icmp_signed(">=", channels, INT64(TILE_LANES)), _ALL, first)
 
 
 def _make_dot_rows(kernel, stride, transposed):
@@ -155,12 +184,14 @@ def _make_dot_rows(kernel, stride, transposed):
             for pixel, _ in walk.chunks():
                 column = walk.first_column(pixel)
                 masks, shift = walk.masks(column, mask), b.mul(column, walk.channels)
+                place = b.gep(out, [b.mul(pixel, walk.channels)])
+                walk.prefetch(b.gep(pointers[kernel // 2], [shift]), place)
                 for _, _, slot in sums.each():
                     b.store(initial, slot)
                 for kh, (_, inside) in enumerate(rows):
                     with b.if_then(inside):
                         row_of_taps(kh, b.gep(pointers[kh], [shift]), masks)
-                _store_pixels(b, sums, b.gep(out, [b.mul(pixel, walk.channels)]), walk.channels, lanes, mask)
+                _store_pixels(b, sums, place, walk.channels, lanes, mask)
 
     @intrinsic
     def dot_rows(typingctx, x, w, w_step, start, y, frame, first, last, lanes):
@@ -198,7 +229,7 @@ def _store_pixels(builder, sums, target, step, lanes, mask):
                 store_at(builder, value, place, INT64(0))
         with part:
             for value, place in zip(values, places, strict=True):
-                masked_store(builder, value, place, INT64(0), mask)
+                masked_store(builder, value, place, INT64(0), builder.bitcast(mask, _MASK))
 
 
 def _make_outer_rows(kernel, stride):
@@ -223,7 +254,9 @@ def _make_outer_rows(kernel, stride):
             for pixel, fresh in walk.chunks():
                 column = walk.first_column(pixel)
                 masks, shift = walk.masks(column, mask), b.mul(column, walk.channels)
-                gradients = _fresh_pixels(b, upstream, pixel, fresh, walk.channels, mask)
+                place = b.gep(upstream, [b.mul(pixel, walk.channels)])
+                walk.prefetch(b.gep(pointers[0], [shift]), place)
+                gradients = _fresh_pixels(b, place, b.sub(fresh, pixel), walk.channels, mask)
 
                 def multiply_add(i, tap, value, kh, gradients=gradients):
                     (slot,) = sums.slots[kh * kernel + tap]
@@ -255,17 +288,11 @@ def _make_outer_rows(kernel, stride):
     return outer_rows
 
 
-def _fresh_pixels(builder, source, pixel, fresh, step, mask):
-    """Four neighbours from `pixel` on, zero for those before `fresh`, which a tile before has done."""
+def _fresh_pixels(builder, place, done, step, mask):
+    """Four neighbours at `place`, zero for the first `done` of them, which a tile before has done."""
     b = builder
-    values = []
-    for i in range(PIXELS):
-        place = b.add(pixel, INT64(i))
-        own = mask
-        if i < PIXELS - 1:
-            own = b.select(b.icmp_signed(">=", place, fresh), mask, _NONE)
-        values.append(_load(b, source, b.mul(place, step), own))
-    return values
+    masks = [b.select(b.icmp_signed(">=", INT64(i), done), mask, _NONE) for i in range(PIXELS - 1)]
+    return [_load(b, place, b.mul(step, INT64(i)), own) for i, own in enumerate([*masks, mask])]
 
 
 dot_rows_3_1, dot_rows_3_2 = _make_dot_rows(3, 1, False), _make_dot_rows(3, 2, False)

@@ -12,9 +12,13 @@ import numpy as np
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.depthwise_row_tiles import (
+    CHANNELS,
     FRAME,
     OUTER_ROWS,
     PIXELS,
+    SOURCE_AHEAD,
+    TARGET_AHEAD,
+    TARGET_COLUMNS,
     dot_rows_3_1,
     dot_rows_3_2,
     dot_rows_3_transposed,
@@ -47,13 +51,17 @@ from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_flo
     ROW_FLOATS,
     PRIVATE_FLOATS,
     SERIAL,
+    BLOCK_ROWS,
     PLAN,
-) = range(FRAME, FRAME + 14)
+) = range(FRAME, FRAME + 15)
 
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
-#: Floats of the target rows of one job.
-JOB_FLOATS = 16 * 1024
+#: Floats of the rows that are done at once, channel by channel, while the next ones are on their way to the cache.
+BLOCK_FLOATS = 24 * 1024
+#: Below so many floats of sources and targets, they are likely to lie in a cache, and asking for them ahead costs more
+#: than it brings.
+PREFETCH_FLOATS = 2 * 1024 * 1024
 #: Most private copies of the weight gradient, and fewest pixels that make one worth it.
 MOST_CHUNKS, FEWEST_PIXELS = 16, 64
 _SINGLE, _DOUBLE, _TRANSPOSED = range(3)
@@ -73,19 +81,28 @@ def _frame(plan: np.ndarray, g: Geometry, backward: bool) -> None:
     source, target = (g.output, g.input) if backward else (g.input, g.output)
     half, transposed = g.kernel[0] // 2, backward and g.stride[0] == 2
     corner = (half, transposed_left(g.kernel[0])) if transposed else (-half, -half)
-    plan[:FRAME] = (source[0], source[1], target[1], target[2], *corner)
+    rows = _block_rows(g)
+    plan[:FRAME] = (source[0], source[1], target[1], target[2], *corner, 0, 0)
+    if g.images * (np.prod(source) + np.prod(target)) >= PREFETCH_FLOATS:
+        plan[SOURCE_AHEAD] = rows * np.prod(source) // target[0]
+        plan[TARGET_AHEAD] = rows * np.prod(target[1:])
     plan[VARIANT] = _TRANSPOSED if transposed else _SINGLE if g.stride[0] == 1 else _DOUBLE
     plan[IMAGES], plan[SOURCE_IMAGE], plan[TARGET_IMAGE] = g.images, np.prod(source), np.prod(target)
-    plan[TARGET_ROWS], plan[TAPS] = target[0], g.taps
+    plan[TARGET_ROWS], plan[TAPS], plan[BLOCK_ROWS] = target[0], g.taps, rows
     plan[SERIAL] = g.images * int(np.prod(target)) * g.taps < SERIAL_WORK
+
+
+def _block_rows(g: Geometry) -> int:
+    """Target rows whose sources and targets, with those of the next block, fit the second-level cache."""
+    floats = max(np.prod(g.input), np.prod(g.output)) / g.output[0]
+    return int(min(g.output[0], max(1, BLOCK_FLOATS // floats)))
 
 
 @functools.lru_cache(maxsize=512)
 def _dot_plan(g: Geometry, backward: bool) -> np.ndarray:
     plan = np.zeros(PLAN, np.int32)
     _frame(plan, g, backward)
-    rows, floats = plan[TARGET_ROWS], plan[TARGET_IMAGE]
-    plan[BLOCKS] = min(rows, -(-floats // JOB_FLOATS))
+    plan[BLOCKS] = -(-plan[TARGET_ROWS] // plan[BLOCK_ROWS])
     # With a stride of 1, the data gradient is a convolution with the taps in reverse order.
     reverse, channels = backward and g.stride[0] == 1, g.output[2]
     plan[FIRST_TAP] = (g.taps - 1) * channels if reverse else 0
@@ -99,7 +116,7 @@ def _dot_plan(g: Geometry, backward: bool) -> np.ndarray:
 def _make_dots(single, double, transposed):
     @inner
     def rows_of_image(x, w, start, y, plan, first, last):
-        channels, step, variant = entry(plan, 3), entry(plan, TAP_STEP), entry(plan, VARIANT)
+        channels, step, variant = entry(plan, CHANNELS), entry(plan, TAP_STEP), entry(plan, VARIANT)
         w += 4 * entry(plan, FIRST_TAP)
         for place in range(0, channels, TILE_LANES):
             # the last vector overlaps its neighbour, and writes the same again
@@ -175,7 +192,7 @@ def _make_outers(single, double, kernel):
 
     @inner
     def rows_of_image(x, dy, private, plan, first, last):
-        channels, step, variant = entry(plan, 3), entry(plan, ROW_FLOATS), entry(plan, VARIANT)
+        channels, step, variant = entry(plan, CHANNELS), entry(plan, ROW_FLOATS), entry(plan, VARIANT)
         for place in range(0, channels, TILE_LANES):
             # the last vector begins early; its sums lie apart from its neighbour's
             c = max(0, min(place, channels - TILE_LANES))
@@ -198,13 +215,15 @@ def _make_chunk(rows_of_image):
     def chunk(job, x, dy, private, with_bias, plan):
         """Private gradient of one chunk of images, or of a block of their rows."""
         blocks, images, chunks = entry(plan, BLOCKS), entry(plan, IMAGES), entry(plan, CHUNKS)
-        number, part, channels = job // blocks, job % blocks, entry(plan, 3)
+        number, part, channels = job // blocks, job % blocks, entry(plan, CHANNELS)
         first, last = entry(plan, TARGET_ROWS) * part // blocks, entry(plan, TARGET_ROWS) * (part + 1) // blocks
         clear_floats(private, entry(plan, PRIVATE_FLOATS))
-        bias, line = private + 4 * entry(plan, FIRST_TAP) * entry(plan, ROW_FLOATS), entry(plan, 2)
+        bias, line = private + 4 * entry(plan, FIRST_TAP) * entry(plan, ROW_FLOATS), entry(plan, TARGET_COLUMNS)
         for image in range(number * images // chunks, (number + 1) * images // chunks):
             upstream = dy + 4 * image * entry(plan, TARGET_IMAGE)
-            rows_of_image(x + 4 * image * entry(plan, SOURCE_IMAGE), upstream, private, plan, first, last)
+            source, rows = x + 4 * image * entry(plan, SOURCE_IMAGE), entry(plan, BLOCK_ROWS)
+            for row in range(first, last, rows):
+                rows_of_image(source, upstream, private, plan, row, min(last, row + rows))
             if with_bias:
                 add_row_sums(bias, upstream + 4 * first * line * channels, (last - first) * line, channels, channels)
 
@@ -217,7 +236,7 @@ _chunk_3, _chunk_5 = _make_chunk(_outers_3), _make_chunk(_outers_5)
 @inner
 def _finish(tap, dw, db, private, plan):
     """Sum one tap's private gradients, in order, and copy them out."""
-    floats, channels, width = entry(plan, PRIVATE_FLOATS), entry(plan, 3), entry(plan, ROW_FLOATS)
+    floats, channels, width = entry(plan, PRIVATE_FLOATS), entry(plan, CHANNELS), entry(plan, ROW_FLOATS)
     is_bias = tap == entry(plan, TAPS)
     if is_bias and not db:
         return

@@ -85,6 +85,7 @@ CASES = {
     "depthwise, even sides": Case(3, (10, 12, 58), 58, stride=(2, 2), groups=58),
     "depthwise, many images": Case(40, (4, 4, 24), 24, groups=24),
     "depthwise, rows alone": Case(2, (1, 9, 17), 17, groups=17),
+    "depthwise, larger than the caches": Case(11, (32, 32, 96), 96, groups=96),
     "depthwise 5x5, square": Case(3, (13, 14, 35), 35, (5, 5), padding=(2, 2), groups=35),
     "depthwise 5x5, strided": Case(3, (14, 14, 24), 24, (5, 5), (2, 2), (2, 2), groups=24),
     "depthwise, few channels": Case(2, (7, 6, 3), 3, groups=3),
@@ -170,7 +171,9 @@ def gradients_and_output(case: Case):
     return [each.tobytes() for each in (y, dx, dw, db)]
 
 
-@pytest.mark.parametrize("name", ["first layer", "stride two", "long sums", "grouped", "depthwise, large"])
+@pytest.mark.parametrize(
+    "name", ["first layer", "stride two", "long sums", "grouped", "depthwise, large", "depthwise, many images"]
+)
 def test_has_the_same_bits_on_one_thread_and_on_all(name):
     together = gradients_and_output(CASES[name])
     threads = numba.get_num_threads()
