@@ -172,7 +172,8 @@ def gradients_and_output(case: Case):
 
 
 @pytest.mark.parametrize(
-    "name", ["first layer", "stride two", "long sums", "grouped", "depthwise, large", "depthwise, many images"]
+    "name",
+    ["first layer", "stride two", "long sums", "grouped", "depthwise, large", "depthwise, larger than the caches"],
 )
 def test_has_the_same_bits_on_one_thread_and_on_all(name):
     together = gradients_and_output(CASES[name])
