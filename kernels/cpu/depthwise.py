@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu import conv_tables as ct
+from kernels.cpu import depthwise_rows, scratch
 from kernels.cpu import depthwise_tables as dt
-from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.depthwise_tiles import (
     DEPTHWISE_PIXELS,
@@ -100,10 +100,12 @@ def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray
     """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx)."""
     if y.size == 0:
         return
-    start = b
+    start = b if b is not None else scratch.floats("no bias", g.input[2])
     if b is None:
-        start = scratch.floats("no bias", g.input[2])
         start[...] = 0.0
+    if depthwise_rows.handles(g, backward):
+        depthwise_rows.run(g, backward, x, w, start, y)
+        return
     plan = ct.depthwise_plan(g, backward)
     header = plan[: ct.HEADER].tolist()
     rows = scratch.thread_rows("tile", 2 * DEPTHWISE_PIXELS)
@@ -201,6 +203,9 @@ def backward_weights(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray,
         dw[...] = 0.0
         if db is not None:
             db[...] = 0.0
+        return
+    if depthwise_rows.handles(g):
+        depthwise_rows.backward_weights(g, x, dy, dw, db)
         return
     plan = dt.weight_plan(g)
     header = plan[: dt.HEADER].tolist()

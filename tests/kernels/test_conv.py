@@ -84,6 +84,14 @@ CASES = {
     "depthwise": Case(3, (9, 9, 32), 32, groups=32),
     "depthwise, strided": Case(3, (12, 9, 24), 24, stride=(2, 2), groups=24),
     "depthwise, odd channels": Case(2, (7, 6, 130), 130, groups=130),
+    "depthwise, one vector": Case(5, (8, 8, 16), 16, groups=16),
+    "depthwise, part of a vector": Case(3, (6, 4, 11), 11, groups=11),
+    "depthwise, even sides": Case(3, (10, 12, 58), 58, stride=(2, 2), groups=58),
+    "depthwise, many images": Case(40, (4, 4, 24), 24, groups=24),
+    "depthwise, rows alone": Case(2, (1, 9, 17), 17, groups=17),
+    "depthwise, larger than the caches": Case(11, (32, 32, 96), 96, groups=96),
+    "depthwise 5x5, square": Case(3, (13, 14, 35), 35, (5, 5), padding=(2, 2), groups=35),
+    "depthwise 5x5, strided": Case(3, (14, 14, 24), 24, (5, 5), (2, 2), (2, 2), groups=24),
     "depthwise, few channels": Case(2, (7, 6, 3), 3, groups=3),
     "depthwise 5x5": Case(2, (9, 11, 40), 40, (5, 5), (1, 2), (2, 2), groups=40),
     "depthwise, dilated": Case(1, (9, 11, 10), 10, padding=(2, 2), dilation=(2, 2), groups=10),
@@ -187,7 +195,10 @@ def gradients_and_output(case: Case, algorithm: str = "auto"):
     return [each.tobytes() for each in (y, dx, dw, db)]
 
 
-THREADED = "first layer", "stride two", "long sums", "many tiles", "large image", "grouped", "depthwise, large"
+THREADED = (
+    "first layer", "stride two", "long sums", "many tiles", "large image", "grouped", "depthwise, large",
+    "depthwise, larger than the caches",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "algorithm"), [(n, a) for n in THREADED for a in algorithms(CASES[n])])
