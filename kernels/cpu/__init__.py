@@ -89,6 +89,9 @@ from kernels.cpu.matmul import (
     matmul,
 )
 from kernels.cpu.norm import (
+    batch_norm_activation_backward_train,
+    batch_norm_activation_forward_inference,
+    batch_norm_activation_forward_train,
     batch_norm_backward_inference,
     batch_norm_backward_train,
     batch_norm_forward_inference,
@@ -141,6 +144,9 @@ __all__ = [
     "attention_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
+    "batch_norm_activation_backward_train",
+    "batch_norm_activation_forward_inference",
+    "batch_norm_activation_forward_train",
     "batch_norm_backward_inference",
     "batch_norm_backward_train",
     "batch_norm_forward_inference",
