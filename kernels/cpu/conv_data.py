@@ -1,7 +1,7 @@
 """The engine behind convolution forward, its data gradient, and matrix products: gathered dot products.
 
-Weights are packed into panels of sixteen outputs. A job walks the pixel classes of some images and, with register
-tiles of six pixels by sixteen outputs, sums over each pixel's taps straight from the source image.
+Weights are packed into panels of WIDE outputs. A job walks the pixel classes of some images and, with register tiles
+of a few pixels by so many outputs, sums over each pixel's taps straight from the source image.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
 from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, copy_rows, pack_transposed
 
-#: Per-thread scratch: sums of a tile that hangs over the edge, then the offsets of its pixels.
-_TILE_BYTES = NARROW_ROWS * ROW_BYTES
-_SCRATCH_FLOATS = _TILE_BYTES // 4 + NARROW_ROWS
+#: Per-thread scratch: source and target offsets of the rows of a last tile.
+_SCRATCH_FLOATS = 2 * max(WIDE_ROWS, NARROW_ROWS)
 
 
 @inner
@@ -56,32 +55,28 @@ def _pack(first, last, weights, bias, packed, plan):
 
 
 @inner
-def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, more):
-    """One register tile: six rows of sixteen sums, or eight of eight."""
+def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more):
+    """One register tile, wide or narrow."""
     if rows == WIDE_ROWS:
-        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, more)
+        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more)
     else:
-        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, more)
+        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more)
 
 
 @inner
-def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, plan, scratch_row):
-    """All tiles of `count` pixels with one panel; tiles that hang over an edge are computed in scratch and copied."""
+def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, scratch_row):
+    """All tiles of `count` pixels with one panel; the last pixel fills up the rows of the last tile."""
     rows = NARROW_ROWS if width <= NARROW else WIDE_ROWS
-    full = rows * (count // rows) if width % NARROW == 0 else 0
+    full = rows * (count // rows)
     for p in range(0, full, rows):
-        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, more)
-    valid_pixels, tile_rows = scratch_row + _TILE_BYTES, plan + 4 * entry(plan, ct.TILE_ROWS)
-    for p in range(full, count, rows):
-        valid = min(rows, count - p)
+        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more)
+    if full < count:
+        last_outs = scratch_row + 4 * rows
         for r in range(rows):
-            set_entry(valid_pixels, r, entry(pixels, p + min(r, valid - 1)))
-        if more:
-            for r in range(valid):
-                copy_floats(scratch_row + r * ROW_BYTES, y + 4 * entry(outs, p + r), width)
-        _tile(x, valid_pixels, rows, taps, tap_count, panel, scratch_row, tile_rows, more)
-        for r in range(valid):
-            copy_floats(y + 4 * entry(outs, p + r), scratch_row + r * ROW_BYTES, width)
+            p = min(full + r, count - 1)
+            set_entry(scratch_row, r, entry(pixels, p))
+            set_entry(last_outs, r, entry(outs, p))
+        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more)
 
 
 @inner
@@ -101,7 +96,7 @@ def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scrat
             source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
             target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
             weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
-            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, plan, scratch_row)
+            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, scratch_row)
 
 
 @body

@@ -21,7 +21,7 @@ from kernels.cpu.conv_plan import (
     forward_classes,
     over_images,
 )
-from kernels.cpu.microkernels import NARROW_ROWS, WIDE
+from kernels.cpu.microkernels import WIDE
 
 # Header of the plan: sizes, then where each table begins.
 (
@@ -47,9 +47,8 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
-    TILE_ROWS,
     HEADER,
-) = range(24)
+) = range(23)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -146,7 +145,6 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     h[PACK_JOBS] = 0 if jobs == 1 else -(-len(panels) // PACK_PANELS)
     h[PACK_ROWS] = PACK_STEP if lane_stride == 1 else inner
     h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
-    h[TILE_ROWS] = tables.add(np.arange(NARROW_ROWS) * WIDE)
     return tables.finish()
 
 
@@ -156,7 +154,7 @@ def _sizes(h: np.ndarray, g: Geometry, side: _Side, inner: int) -> None:
 
 
 def _panels(g: Geometry, side: _Side, lane_stride: int, inner_stride: int) -> list[list[int]]:
-    """Rows of the panel table: each channel group's outputs, sixteen at a time."""
+    """Rows of the panel table: each channel group's outputs, WIDE at a time."""
     inner, outputs = side.source[2] // g.groups, side.target[2] // g.groups
     group_stride = inner if side.reversed else outputs  # groups follow each other along C_out
     rows = []

@@ -9,65 +9,89 @@ from kernels.cpu import weight_tables as wt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
-from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, outer_narrow, outer_wide
+from kernels.cpu.microkernels import (
+    NARROW,
+    NARROW_RUN,
+    WIDE,
+    WIDE_ROWS,
+    outer_narrow,
+    outer_narrow_run,
+    outer_wide,
+    outer_wide_run,
+)
 from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats, copy_rows, gather_rows
 
 # --- chunks: private gradients of small weights --------------------------------------------------------------
 
 
 @inner
-def _pack_gradients(dy, pixels, low, high, private, packed, plan):
-    """Pack the gradients of `pixels` pixels by panels and add those from `low` to `high` to the bias rows.
-
-    Returns the address of the packed panels: that of `dy` itself where it is one panel already.
-    """
-    panels, outputs = entry(plan, wt.PANEL_COUNT), entry(plan, wt.OUTPUTS)
-    panel_rows = entry(plan, wt.ROWS) + wt.SPARE_ROWS
-    if panels == 1 and outputs == WIDE:
-        packed = dy
-    for panel in range(panels):
+def _pack_gradients(dy, pixels, packed, plan):
+    """Pack the gradients of `pixels` pixels by panels."""
+    outputs = entry(plan, wt.OUTPUTS)
+    for panel in range(entry(plan, wt.PANEL_COUNT)):
         at = entry(plan, wt.PANEL_TABLE) + panel * wt.PANEL_FIELDS
         source, width = dy + 4 * entry(plan, at + wt.PANEL_OUTPUT), entry(plan, at + wt.PANEL_WIDTH)
         target = packed + panel * pixels * ROW_BYTES
         if width < WIDE:
             clear_floats(target, pixels * WIDE)
-        if packed != dy:
-            copy_rows(target, WIDE, source, outputs, pixels, width)
-        bias = private + ((panel + 1) * panel_rows - 1) * ROW_BYTES
-        add_row_sums(bias, target + low * ROW_BYTES, high - low, WIDE, WIDE)
-    return packed
+        copy_rows(target, WIDE, source, outputs, pixels, width)
 
 
 @inner
-def _chunk_pixels(pairs, count, at, x, packed, pixels, private, plan):
+def _add_bias(gradients, panel_bytes, low, high, private, plan):
+    """Add the gradients from pixel `low` to `high` to the bias rows."""
+    panel_rows, unit = entry(plan, wt.ROWS) + wt.SPARE_ROWS, entry(plan, wt.UNIT)
+    for panel in range(entry(plan, wt.PANEL_COUNT)):
+        bias = private + ((panel + 1) * panel_rows - 1) * ROW_BYTES
+        place = gradients + panel * panel_bytes + low * 4 * unit
+        add_row_sums(bias, place, high - low, unit, min(unit, WIDE))
+
+
+@inner
+def _outer_tile(x, entries, run, pairs, count, gradients, sums, rows, narrow):
+    """One register tile of outer products, added to the private gradient."""
+    if narrow and run:
+        outer_narrow_run(x, entries, pairs, count, gradients, sums, rows, 1)
+    elif narrow:
+        outer_narrow(x, entries, pairs, count, gradients, sums, rows, 1)
+    elif run:
+        outer_wide_run(x, entries, pairs, count, gradients, sums, rows, 1)
+    else:
+        outer_wide(x, entries, pairs, count, gradients, sums, rows, 1)
+
+
+@inner
+def _chunk_pixels(pairs, count, at, x, packed, panel_bytes, private, plan):
     """Add the outer products of a few pixels of one class to the private gradient."""
     entries, rows = plan + 4 * entry(plan, at + wt.CLASS_ENTRIES), plan + 4 * entry(plan, at + wt.CLASS_ROWS)
-    entry_count = entry(plan, at + wt.CLASS_ENTRY_COUNT)
-    panel_rows = entry(plan, wt.ROWS) + wt.SPARE_ROWS
+    runs, panel_rows = entry(plan, at + wt.CLASS_RUNS), entry(plan, wt.ROWS) + wt.SPARE_ROWS
+    narrow = entry(plan, entry(plan, wt.PANEL_TABLE) + wt.PANEL_WIDTH) <= NARROW
+    step = 4 * (NARROW_RUN if narrow else WIDE_ROWS)
     for panel in range(entry(plan, wt.PANEL_COUNT)):
         row = entry(plan, wt.PANEL_TABLE) + panel * wt.PANEL_FIELDS
         source = x + 4 * entry(plan, row + wt.PANEL_SOURCE)
-        gradients, sums = packed + panel * pixels * ROW_BYTES, private + panel * panel_rows * ROW_BYTES
-        if entry(plan, row + wt.PANEL_WIDTH) > NARROW:
-            for e in range(0, entry_count, WIDE_ROWS):
-                outer_wide(source, entries + 4 * e, pairs, count, gradients, sums, rows + 4 * e, 1)
-        else:
-            for e in range(0, entry_count, NARROW_ROWS):
-                outer_narrow(source, entries + 4 * e, pairs, count, gradients, sums, rows + 4 * e, 1)
+        gradients, sums = packed + panel * panel_bytes, private + panel * panel_rows * ROW_BYTES
+        for tile in range(entry(plan, at + wt.CLASS_TILES)):
+            at_tile, run = tile * step, entry(plan, runs + tile)
+            _outer_tile(source, entries + at_tile, run, pairs, count, gradients, sums, rows + at_tile, narrow)
 
 
 @inner
-def _chunk(chunk, part, x, dy, private, packed, plan):
+def _chunk(chunk, part, x, dy, bias, private, packed, plan):
     """Private gradient of one chunk of images, or of a part of their pixels."""
     parts, images, chunks = entry(plan, wt.SLICES), entry(plan, wt.IMAGES), entry(plan, wt.CHUNKS)
-    last = (chunk + 1) * images // chunks
+    last, packs = (chunk + 1) * images // chunks, entry(plan, wt.PACKS)
     for first in range(chunk * images // chunks, last, entry(plan, wt.GROUP)):
         count = min(entry(plan, wt.GROUP), last - first)
         pixels = count * entry(plan, wt.PIXELS)
         source = x + 4 * first * entry(plan, wt.SOURCE_IMAGE)
         gradients = dy + 4 * first * entry(plan, wt.GRADIENT_IMAGE)
-        low, high = pixels * part // parts, pixels * (part + 1) // parts
-        gradients = _pack_gradients(gradients, pixels, low, high, private, packed, plan)
+        panel_bytes = ROW_BYTES
+        if packs:
+            _pack_gradients(gradients, pixels, packed, plan)
+            gradients, panel_bytes = packed, pixels * ROW_BYTES
+        if bias:
+            _add_bias(gradients, panel_bytes, pixels * part // parts, pixels * (part + 1) // parts, private, plan)
         for number in range(entry(plan, wt.CLASS_COUNT)):
             at = entry(plan, wt.CLASS_TABLE) + number * wt.CLASS_FIELDS
             members = count * entry(plan, at + wt.CLASS_SIZE)
@@ -76,7 +100,7 @@ def _chunk(chunk, part, x, dy, private, packed, plan):
             for step in range(steps):
                 begin, end = low + (high - low) * step // steps, low + (high - low) * (step + 1) // steps
                 pairs = plan + 4 * (entry(plan, at + wt.CLASS_PIXELS) + 2 * begin)
-                _chunk_pixels(pairs, end - begin, at, source, gradients, pixels, private, plan)
+                _chunk_pixels(pairs, end - begin, at, source, gradients, panel_bytes, private, plan)
 
 
 @inner
@@ -103,7 +127,7 @@ def weight_gradient_chunks(job, x, dy, dw, db, private, plan, scratch_row):
         floats = entry(plan, wt.PANEL_COUNT) * (entry(plan, wt.ROWS) + wt.SPARE_ROWS) * WIDE
         own = private + 4 * job * floats
         clear_floats(own, floats)
-        _chunk(job // parts, job % parts, x, dy, own, scratch_row, plan)
+        _chunk(job // parts, job % parts, x, dy, db, own, scratch_row, plan)
         return
     for row in range(entry(plan, wt.ROWS) + (1 if db else 0)):
         _add_chunks(row, job - chunks, private, dw, db, plan)
@@ -128,7 +152,7 @@ def _block_pixels(pairs, count, x, channels, dy, width, more, scratch_row, plan)
         for c in range(0, channels, WIDE_ROWS):
             entries = plan + 4 * (entry(plan, wt.ENTRY_ROWS) + c)
             target = scratch_row + 4 * (c * output_floats + first)
-            outer_wide(sources, entries, steps, count, gradients + 4 * first, target, outs, more)
+            outer_wide_run(sources, entries, steps, count, gradients + 4 * first, target, outs, more)
 
 
 @inner

@@ -15,6 +15,7 @@ from kernels.cpu.deform_sampling import CHANNELS as CH
 from kernels.cpu.deform_sampling import GROUPS, HEIGHT, OFFSET_GROUPS, OUTPUTS, TAPS, WIDTH, axes, sample, scatter
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import run_jobs
+from kernels.cpu.microkernels import WIDE
 from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats
 from kernels.cpu.panels import (
     BLOCK,
@@ -48,7 +49,7 @@ def _pack_job(w, panels, sizes, job):
     taps, groups = sizes[TAPS], sizes[GROUPS]
     group, tap, depth, width = job // taps, job % taps, sizes[CH] // groups, sizes[OUTPUTS] // groups
     source = w + 4 * (tap * depth * sizes[OUTPUTS] + group * width)
-    target = panels + (group * taps + tap) * whole_panels(width) // 16 * depth * ROW_BYTES
+    target = panels + (group * taps + tap) * whole_panels(width) // WIDE * depth * ROW_BYTES
     pack_columns(target, source, sizes[OUTPUTS], depth, width)
 
 
@@ -72,7 +73,7 @@ def _forward_job(x, offset, mask, bias, y, panels, sizes, steps, pixels, own, ow
             else:
                 clear_floats(sums + 4 * r * wide, width)
         for tap in range(taps):
-            weights = panels + (group * taps + tap) * wide // 16 * depth * ROW_BYTES
+            weights = panels + (group * taps + tap) * wide // WIDE * depth * ROW_BYTES
             read = columns + 4 * (tap * channels + group * depth)
             multiply(read, taps * channels, count, depth, weights, width, sums, wide, work, 1)
         for r in range(count):
@@ -101,7 +102,7 @@ def _pack_transpose_job(w, panels, sizes, job):
     taps, groups = sizes[TAPS], sizes[GROUPS]
     group, tap, depth, width = job // taps, job % taps, sizes[CH] // groups, sizes[OUTPUTS] // groups
     source = w + 4 * (tap * depth * sizes[OUTPUTS] + group * width)
-    target = panels + (group * taps + tap) * whole_panels(depth) // 16 * width * ROW_BYTES
+    target = panels + (group * taps + tap) * whole_panels(depth) // WIDE * width * ROW_BYTES
     pack_transpose(target, source, sizes[OUTPUTS], width, depth)
 
 
@@ -159,7 +160,7 @@ def _data_job(arrays, sizes, steps, pixels, own, own_bytes, job):
         count = min(_PIXELS, (job + 1) * pixels - first)
         for part in range(groups * taps):
             upstream = dy + 4 * (first * outputs + part // taps * width)
-            weights, target = panels + part * wide // 16 * width * ROW_BYTES, slopes + 4 * part * wide
+            weights, target = panels + part * wide // WIDE * width * ROW_BYTES, slopes + 4 * part * wide
             multiply(upstream, outputs, count, width, weights, depth, target, line, work, 0)
         for r in range(count):
             _pixel_slopes(arrays, first + r, image, gradient, slopes + 4 * r * line, sizes, steps)

@@ -10,7 +10,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.cpu.microkernels import Sums, outlined, row_pointers, table_entry, table_pointer
-from kernels.cpu.simd import INT64, LANES, float_pointer, fused_multiply_add, load_at
+from kernels.cpu.simd import INT64, LANES, VECTOR, float_pointer, fused_multiply_add, load_at
 
 #: Pixels of a depthwise tile, and taps whose weight gradients are summed together.
 DEPTHWISE_PIXELS, DEPTHWISE_TAPS = 6, 9
@@ -47,7 +47,7 @@ def depthwise_dot(typingctx, x, pixels, taps, tap_count, w, start, y, outs, chan
         rows = DEPTHWISE_PIXELS
         results, sources = row_pointers(b, y, outs, rows), row_pointers(b, x, pixels, rows)
         taps, w, start = table_pointer(b, taps), float_pointer(b, w), float_pointer(b, start)
-        sums = Sums(b, rows, 1)
+        sums = Sums(b, rows, 1, VECTOR)
 
         def vector_of_channels(c):
             sums.fill(b.gep(start, [c]))
@@ -88,7 +88,7 @@ def depthwise_outer(typingctx, x, taps, pixels, count, dy, y, rows, channels):
         sources = row_pointers(b, x, taps, DEPTHWISE_TAPS)
         results = row_pointers(b, y, rows, DEPTHWISE_TAPS)
         pixels, dy = table_pointer(b, pixels), float_pointer(b, dy)
-        sums = Sums(b, DEPTHWISE_TAPS, 1)
+        sums = Sums(b, DEPTHWISE_TAPS, 1, VECTOR)
 
         def vector_of_channels(c):
             places = [b.gep(result, [c]) for result in results]
@@ -118,7 +118,7 @@ def _make_depthwise_row(stride):
         rows = [b.gep(x, [b.mul(row, INT64(i))]) for i in range(3)]
         columns = [b.mul(channels, INT64(j)) for j in range((DEPTHWISE_ROW - 1) * stride + 3)]
         weights = [b.gep(w, [b.mul(w_step, INT64(t))]) for t in range(9)]
-        sums = Sums(b, DEPTHWISE_ROW, 1)
+        sums = Sums(b, DEPTHWISE_ROW, 1, VECTOR)
 
         def vector_of_channels(c):
             sums.fill(b.gep(start, [c]))
@@ -182,7 +182,7 @@ def depthwise_row_outer(typingctx, x, row, step, dy, dy_step, count, y, y_row, c
         results = [b.gep(y, [b.mul(y_row, INT64(t))]) for t in range(9)]
         rows = [b.gep(x, [b.mul(row, INT64(i))]) for i in range(3)]
         columns = [b.mul(dy_step, INT64(j)) for j in range(3)]
-        sums = Sums(b, 9, 1)
+        sums = Sums(b, 9, 1, VECTOR)
 
         def vector_of_channels(c):
             places = [b.gep(result, [c]) for result in results]

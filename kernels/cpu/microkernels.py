@@ -1,35 +1,45 @@
 """Register tiles: the few inner loops in which matrix products and convolutions spend their time.
 
-Each tile keeps ``ROWS x 16`` (wide) or ``ROWS x 8`` (narrow) sums in vector registers. Where its operands lie is told
-by tables of int32 offsets, counted in floats, so that one tile serves every stride, padding and dilation
-(Dukhan 2019, "The Indirect Convolution Algorithm"). Nothing here checks bounds: callers own the address arithmetic.
+Each tile keeps ``ROWS x WIDE`` or ``ROWS x NARROW`` sums in vector registers: two of the target's vectors, or one, a
+row. Where its operands lie is told by tables of int32 offsets, counted in floats, so that one tile serves every stride,
+padding and dilation (Dukhan 2019, "The Indirect Convolution Algorithm"). Nothing here checks bounds: callers own the
+address arithmetic.
 """
 
 from __future__ import annotations
+
+import functools
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kernels.cpu.host import widest_lanes
 from kernels.cpu.simd import (
+    FLOAT,
     INT32,
     INT64,
     LANES,
-    VECTOR,
     broadcast_lane,
+    first_lanes,
     float_pointer,
     fused_multiply_add,
     load_at,
+    masked_load,
+    masked_store,
     store_at,
 )
 
-#: Rows and columns of the wide tile: 12 sums hide the latency of a multiply-add and fit 16 registers.
-WIDE_ROWS, WIDE = 6, 16
-#: Rows and columns of the narrow tile.
-NARROW_ROWS, NARROW = 8, 8
-
-_ZERO = ir.Constant(VECTOR, [0.0] * LANES)
+#: Floats of one vector of the tiles, as many as a register of the target holds, and its type.
+TILE_LANES = widest_lanes()
+TILE_VECTOR = ir.VectorType(FLOAT, TILE_LANES)
+#: Columns of the wide and of the narrow tile.
+WIDE, NARROW = 2 * TILE_LANES, TILE_LANES
+#: Their rows: so many sums hide the latency of a multiply-add, and fit the 32 registers of AVX-512, or 16.
+WIDE_ROWS, NARROW_ROWS = (12, 14) if TILE_LANES == 16 else (6, 8)
+#: Rows of the narrow tile of sums of outer products, which has one address for all of them.
+NARROW_RUN = 24 if TILE_LANES == 16 else 8
 
 
 def table_entry(builder, table, index):
@@ -65,41 +75,62 @@ def outlined(name, build):
 
 
 class Sums:
-    """The tile's sums: stack slots that LLVM promotes to registers."""
+    """The tile's sums, so many vectors a row: stack slots that LLVM promotes to registers."""
 
-    def __init__(self, builder, rows, vectors):
-        self.builder, self.rows, self.vectors = builder, rows, vectors
-        self.slots = [[cgutils.alloca_once(builder, VECTOR) for _ in range(vectors)] for _ in range(rows)]
+    def __init__(self, builder, rows, vectors, vector=TILE_VECTOR):
+        self.builder, self.rows, self.vectors, self.vector = builder, rows, vectors, vector
+        self.slots = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
 
     def each(self):
         """Yield (row, float offset of the vector in its row, slot)."""
         for r, row in enumerate(self.slots):
             for v, slot in enumerate(row):
-                yield r, INT64(v * LANES), slot
+                yield r, INT64(v * self.vector.count), slot
 
     def fill(self, start):
         """Begin every row with the vectors at `start`."""
         for _, offset, slot in self.each():
-            self.builder.store(load_at(self.builder, start, offset), slot)
+            self.builder.store(load_at(self.builder, start, offset, self.vector), slot)
 
     def clear(self):
+        zero = ir.Constant(self.vector, [0.0] * self.vector.count)
         for _, _, slot in self.each():
-            self.builder.store(_ZERO, slot)
+            self.builder.store(zero, slot)
 
     def load(self, pointers):
         for r, offset, slot in self.each():
-            self.builder.store(load_at(self.builder, pointers[r], offset), slot)
+            self.builder.store(load_at(self.builder, pointers[r], offset, self.vector), slot)
 
     def store(self, pointers):
         for r, offset, slot in self.each():
             store_at(self.builder, self.builder.load(slot), pointers[r], offset)
 
+    # Of rows that are shorter than the tile, only the first `width` floats exist.
+
+    def load_part(self, pointers, width):
+        masks = self._masks(width)
+        for r, offset, slot in self.each():
+            self.builder.store(
+                masked_load(self.builder, pointers[r], offset, masks[offset.constant], self.vector), slot
+            )
+
+    def store_part(self, pointers, width):
+        masks = self._masks(width)
+        for r, offset, slot in self.each():
+            masked_store(self.builder, self.builder.load(slot), pointers[r], offset, masks[offset.constant])
+
+    def _masks(self, width):
+        """By float offset of a vector: which of its lanes lie below `width`."""
+        offsets = [v * self.vector.count for v in range(self.vectors)]
+        b = self.builder
+        return {offset: first_lanes(b, b.sub(width, INT64(offset)), self.vector.count) for offset in offsets}
+
     def multiply_add(self, scalars, right):
         """Row r += scalars(r) * the vectors at `right`."""
-        b = self.builder
-        vectors = [load_at(b, right, INT64(v * LANES)) for v in range(self.vectors)]
+        b, lanes = self.builder, self.vector.count
+        vectors = [load_at(b, right, INT64(v * lanes), self.vector) for v in range(self.vectors)]
         for r, row in enumerate(self.slots):
-            left = broadcast_lane(b, b.load(scalars(r)))
+            left = broadcast_lane(b, b.load(scalars(r)), self.vector)
             for vector, slot in zip(vectors, row, strict=True):
                 b.store(fused_multiply_add(b, left, vector, b.load(slot)), slot)
 
@@ -110,13 +141,23 @@ def row_pointers(builder, base, table, rows):
     return [builder.gep(base, [table_entry(builder, table, INT64(r))]) for r in range(rows)]
 
 
-def _begin(builder, sums, accumulate, results, fresh):
-    """Start from what `results` hold if `accumulate` is not 0, else with `fresh`."""
+def _begin(builder, sums, accumulate, fresh, load):
+    """Start from what the results hold, by `load`, if `accumulate` is not 0, else with `fresh`."""
     with builder.if_else(builder.icmp_signed("!=", accumulate, INT64(0))) as (then, otherwise):
         with then:
-            sums.load(results)
+            load()
         with otherwise:
             fresh()
+
+
+def _by_width(builder, sums, width, whole, part):
+    """``whole()`` where rows of `width` floats are as long as the tile's, else ``part()``."""
+    full = builder.icmp_signed(">=", width, INT64(sums.vectors * sums.vector.count))
+    with builder.if_else(full, likely=True) as (then, otherwise):
+        with then:
+            whole()
+        with otherwise:
+            part()
 
 
 def _unrolled(builder, count, unroll, body):
@@ -131,10 +172,14 @@ def _unrolled(builder, count, unroll, body):
 
 def _make_dot_tile(name, rows, vectors, unroll):
     def build(b, args):
-        x, pixels, taps, tap_count, w, start, y, outs, accumulate = args
+        x, pixels, taps, tap_count, w, start, y, outs, width, accumulate = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
-        _begin(b, sums, accumulate, results, lambda: sums.fill(float_pointer(b, start)))
+        load, store = (
+            functools.partial(_by_width, b, sums, width, lambda f=f: f(results), lambda g=g: g(results, width))
+            for f, g in ((sums.load, sums.load_part), (sums.store, sums.store_part))
+        )
+        _begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), load)
         sources = row_pointers(b, x, pixels, rows)
         taps, w = table_pointer(b, taps), float_pointer(b, w)
         with cgutils.for_range(b, tap_count) as outer:
@@ -148,46 +193,51 @@ def _make_dot_tile(name, rows, vectors, unroll):
                 sums.multiply_add(lambda r: b.gep(shifted[r], [k]), right)
 
             _unrolled(b, run, unroll, step)
-        sums.store(results)
+        store()
 
     @intrinsic
-    def dot_tile(typingctx, x, pixels, taps, tap_count, w, start, y, outs, accumulate):
-        """``y[outs[r] :] = start + sum_t sum_k x[pixels[r] + taps[t].source + k] * w[taps[t].row + k]``.
+    def dot_tile(typingctx, x, pixels, taps, tap_count, w, start, y, outs, width, accumulate):
+        """``y[outs[r] : + width] = start + sum_t sum_k x[pixels[r] + taps[t].source + k] * w[taps[t].row + k]``.
 
         Parameters
         ----------
         x, w, start, y : int
-            Addresses: source floats, packed weights (rows of 16 floats), first values, result.
+            Addresses: source floats, packed weights (rows of WIDE floats), first values, result.
         pixels, outs : int
             Addresses of int32 tables, one offset a row of the tile.
         taps : int
             Address of an int32 table of triples (source offset, first weight row, run length).
         tap_count : int
+        width : int
+            Floats of a row of `y`; no more than the tile's are written. (Those of `w` and `start` are all there.)
         accumulate : int
             Not 0: add to what `y` holds and ignore `start`.
+
+        Rows may be the same pixel more than once, with the same place for its sums.
         """
 
-        return types.void(*[types.intp] * 9), outlined(name, build)
+        return types.void(*[types.intp] * 10), outlined(name, build)
 
     return dot_tile
 
 
-def _make_outer_tile(name, rows, vectors, unroll):
+def _make_outer_tile(name, rows, vectors, run):
+    """With `run` the rows of the tile are neighbours in memory: one address instead of as many as there are rows."""
+
     def build(b, args):
         x, entries, pixels, count, dy, y, outs, accumulate = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
-        _begin(b, sums, accumulate, results, sums.clear)
-        sources = row_pointers(b, x, entries, rows)
+        _begin(b, sums, accumulate, sums.clear, lambda: sums.load(results))
+        sources = row_pointers(b, x, entries, 1 if run else rows)
         pixels, dy = table_pointer(b, pixels), float_pointer(b, dy)
-
-        def step(p):
-            pair = b.mul(p, INT64(2))
+        # Not unrolled: the compiler would load the factors of both turns at once, for which it has no registers.
+        with cgutils.for_range(b, count) as loop:
+            pair = b.mul(loop.index, INT64(2))
             shift = table_entry(b, pixels, pair)
             right = b.gep(dy, [table_entry(b, pixels, b.add(pair, INT64(1)))])
-            sums.multiply_add(lambda r: b.gep(sources[r], [shift]), right)
-
-        _unrolled(b, count, unroll, step)
+            shifted = [b.gep(source, [shift]) for source in sources]
+            sums.multiply_add(lambda r: b.gep(shifted[0], [INT64(r)]) if run else shifted[r], right)
         sums.store(results)
 
     @intrinsic
@@ -199,7 +249,7 @@ def _make_outer_tile(name, rows, vectors, unroll):
         x, dy, y : int
             Addresses: source floats, output gradients, result.
         entries, outs : int
-            Addresses of int32 tables, one offset a row of the tile.
+            Addresses of int32 tables, one offset a row of the tile. (Of a run only the first entry is read.)
         pixels : int
             Address of an int32 table of pairs (source offset, gradient offset).
         count : int
@@ -215,8 +265,10 @@ def _make_outer_tile(name, rows, vectors, unroll):
 
 dot_wide = _make_dot_tile("dot_wide", WIDE_ROWS, 2, 4)
 dot_narrow = _make_dot_tile("dot_narrow", NARROW_ROWS, 1, 2)
-outer_wide = _make_outer_tile("outer_wide", WIDE_ROWS, 2, 2)
-outer_narrow = _make_outer_tile("outer_narrow", NARROW_ROWS, 1, 2)
+outer_wide = _make_outer_tile("outer_wide", WIDE_ROWS, 2, run=False)
+outer_narrow = _make_outer_tile("outer_narrow", NARROW_RUN, 1, run=False)
+outer_wide_run = _make_outer_tile("outer_wide_run", WIDE_ROWS, 2, run=True)
+outer_narrow_run = _make_outer_tile("outer_narrow_run", NARROW_RUN, 1, run=True)
 
 
 def _interleave(builder, a, b, order):

@@ -8,6 +8,8 @@ from kernels.cpu.microkernels import WIDE, prefetch, transpose_block
 from kernels.cpu.simd import add, load, load_scalar, splat, store, store_scalar
 
 ROW_BYTES = 4 * WIDE
+#: Floats of a cache line.
+CACHE_LINE = 16
 #: Rows that lie far apart are asked for so many rows before they are copied.
 _AHEAD = 8
 
@@ -50,8 +52,8 @@ def copy_rows(target, target_stride, source, source_stride, count, width):
         place, origin = target + 4 * i * target_stride, source + 4 * i * source_stride
         prefetch(origin + 4 * _AHEAD * source_stride)
         if width == WIDE:
-            store(place, load(origin))
-            store(place + 32, load(origin + 32))
+            for lane in range(0, WIDE, 8):
+                store(place + 4 * lane, load(origin + 4 * lane))
         else:
             copy_floats(place, origin, width)
 
@@ -64,7 +66,7 @@ def gather_rows(target, target_stride, source, offsets, count, width):
     """
     for i in range(count):
         ahead = source + 4 * entry(offsets, 2 * (i + _AHEAD))
-        for line in range(0, width, WIDE):
+        for line in range(0, width, CACHE_LINE):
             prefetch(ahead + 4 * line)
         place = source + 4 * entry(offsets, 2 * i)
         copy_floats(target + 4 * i * target_stride, place, width)
@@ -72,7 +74,7 @@ def gather_rows(target, target_stride, source, offsets, count, width):
 
 @inner
 def pack_transposed(source, count, lane_stride, width, target):
-    """Write `count` rows of sixteen floats: ``target[i, l] = source[i + l * lane_stride]`` for ``l < width``."""
+    """Write `count` rows of WIDE floats: ``target[i, l] = source[i + l * lane_stride]`` for ``l < width``."""
     lanes, rows = width & -8, count & -8
     for lane in range(0, lanes, 8):
         for i in range(0, rows, 8):

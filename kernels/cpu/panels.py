@@ -1,6 +1,6 @@
 """Small matrix products within one job, on the register tiles of :mod:`kernels.cpu.microkernels`.
 
-The right operand is packed into *panels* of sixteen columns, one behind the other; lanes of the last panel beyond the
+The right operand is packed into *panels* of WIDE columns, one behind the other; lanes of the last panel beyond the
 last column hold anything. The left operand and the result are rows in memory, so many floats apart; the result has room
 for whole panels. Addresses are in bytes, strides in floats.
 """
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import set_entry
-from kernels.cpu.microkernels import WIDE, WIDE_ROWS, dot_wide, outer_wide
+from kernels.cpu.microkernels import WIDE, WIDE_ROWS, dot_wide, outer_wide, outer_wide_run
 from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_rows, pack_transposed
 
 #: Most rows of the left operand of :func:`multiply_transposed`.
 BLOCK = 96
-#: Floats of working memory that a product needs.
-WORK = 320
 # Parts of the working memory, in bytes: offsets of the rows of both sides, the one tap, first values, pixels.
 _ROWS_BYTES = 4 * WIDE_ROWS * WIDE_ROWS
-_RESULT, _TAP, _FIRST, _PIXELS = _ROWS_BYTES, 2 * _ROWS_BYTES, 2 * _ROWS_BYTES + 32, 2 * _ROWS_BYTES + 96
+_RESULT, _TAP, _FIRST = _ROWS_BYTES, 2 * _ROWS_BYTES, 2 * _ROWS_BYTES + 32
+_PIXELS = _FIRST + ROW_BYTES
+#: Floats of working memory that a product needs.
+WORK = _PIXELS // 4 + 2 * BLOCK
 
 
 def padded(columns: int) -> int:
@@ -66,7 +67,7 @@ def multiply(a, a_stride, rows, count, panels, columns, y, y_stride, work, more)
             table = work + 4 * WIDE_ROWS * (min(WIDE_ROWS, rows - r) - 1)
             target = y + 4 * (r * y_stride + first)
             source = a + 4 * r * a_stride
-            dot_wide(source, table, work + _TAP, 1, panels, work + _FIRST, target, table + _RESULT, more)
+            dot_wide(source, table, work + _TAP, 1, panels, work + _FIRST, target, table + _RESULT, WIDE, more)
         panels += count * ROW_BYTES
 
 
@@ -82,5 +83,9 @@ def multiply_transposed(a, a_stride, rows, count, panels, columns, y, y_stride, 
         for r in range(0, rows, WIDE_ROWS):
             table = work + 4 * WIDE_ROWS * (min(WIDE_ROWS, rows - r) - 1)
             target = y + 4 * (r * y_stride + first)
-            outer_wide(a + 4 * r, table, work + _PIXELS, count, panels, target, table + _RESULT, more)
+            pixels, outs = work + _PIXELS, table + _RESULT
+            if r + WIDE_ROWS <= rows:
+                outer_wide_run(a + 4 * r, table, pixels, count, panels, target, outs, more)
+            else:
+                outer_wide(a + 4 * r, table, pixels, count, panels, target, outs, more)
         panels += count * ROW_BYTES

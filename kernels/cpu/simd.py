@@ -48,30 +48,56 @@ def float_pointer(builder, address):
     return builder.inttoptr(address, FLOAT.as_pointer())
 
 
-def load_at(builder, pointer, offset):
+def load_at(builder, pointer, offset, vector=VECTOR):
     """Vector at ``pointer + offset`` floats."""
-    place = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
+    place = builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
     return builder.load(place, align=4)
 
 
 def store_at(builder, vector, pointer, offset):
     """Write `vector` to ``pointer + offset`` floats."""
-    place = builder.bitcast(builder.gep(pointer, [offset]), VECTOR.as_pointer())
+    place = builder.bitcast(builder.gep(pointer, [offset]), vector.type.as_pointer())
     builder.store(vector, place, align=4)
 
 
-def broadcast_lane(builder, scalar):
+def broadcast_lane(builder, scalar, vector=VECTOR):
     """One scalar in all lanes."""
-    undefined = ir.Constant(VECTOR, ir.Undefined)
-    vector = builder.insert_element(undefined, scalar, INT32(0))
-    return builder.shuffle_vector(vector, undefined, ir.Constant(INT_VECTOR, [0] * LANES))
+    undefined = ir.Constant(vector, ir.Undefined)
+    single = builder.insert_element(undefined, scalar, INT32(0))
+    zeros = ir.Constant(ir.VectorType(INT32, vector.count), [0] * vector.count)
+    return builder.shuffle_vector(single, undefined, zeros)
 
 
 def fused_multiply_add(builder, a, b, c):
     """``a * b + c``: one instruction where the host has it, two where not."""
-    kind = ir.FunctionType(VECTOR, [VECTOR] * 3)
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{LANES}f32")
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{a.type.count}f32")
     return builder.call(function, [a, b, c])
+
+
+def first_lanes(builder, count, lanes=LANES):
+    """Mask of the lanes below `count`."""
+    kind = ir.VectorType(INT32, lanes)
+    undefined = ir.Constant(kind, ir.Undefined)
+    single = builder.insert_element(undefined, builder.trunc(count, INT32), INT32(0))
+    limit = builder.shuffle_vector(single, undefined, ir.Constant(kind, [0] * lanes))
+    return builder.icmp_signed("<", ir.Constant(kind, list(range(lanes))), limit)
+
+
+def masked_load(builder, pointer, offset, mask, vector=VECTOR):
+    """The lanes of `mask` of the vector at ``pointer + offset`` floats, zero in the others."""
+    place = builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+    kind = ir.FunctionType(vector, [place.type, INT32, mask.type, vector])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{vector.count}f32.p0")
+    return builder.call(function, [place, INT32(4), mask, ir.Constant(vector, [0.0] * vector.count)])
+
+
+def masked_store(builder, value, pointer, offset, mask):
+    """Write the lanes of `mask` of a vector to ``pointer + offset`` floats."""
+    place = builder.bitcast(builder.gep(pointer, [offset]), value.type.as_pointer())
+    kind = ir.FunctionType(ir.VoidType(), [value.type, place.type, INT32, mask.type])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.store.v{value.type.count}f32.p0")
+    builder.call(function, [value, place, INT32(4), mask])
 
 
 def _unary_call(builder, name, a):

@@ -11,7 +11,7 @@ import functools
 import numpy as np
 
 from kernels.cpu.conv_plan import Geometry, PixelClass, Tables, forward_classes, over_images
-from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
+from kernels.cpu.microkernels import NARROW, NARROW_RUN, WIDE, WIDE_ROWS
 
 # Header of both plans; the last ones belong to one way only.
 (
@@ -41,18 +41,23 @@ from kernels.cpu.microkernels import NARROW_ROWS, WIDE, WIDE_ROWS
     STEP_TABLE,
     ENTRY_ROWS,
     OUT_ROWS,
+    UNIT,
+    PACKS,
     HEADER,
-) = range(27)
+) = range(29)
 
 #: Columns of a row of the panel table: first source channel, first output, valid outputs.
 PANEL_SOURCE, PANEL_OUTPUT, PANEL_WIDTH, PANEL_FIELDS = range(4)
-#: Columns of a row of the class table (chunks): pixel pairs, pixels in an image, entries, their rows, how many.
-CLASS_PIXELS, CLASS_SIZE, CLASS_ENTRIES, CLASS_ROWS, CLASS_ENTRY_COUNT, CLASS_FIELDS = range(6)
+#: Columns of a row of the class table (chunks): pixel pairs, pixels in an image; entries of the tiles, their rows,
+#: which tiles are runs, how many tiles.
+CLASS_PIXELS, CLASS_SIZE, CLASS_ENTRIES, CLASS_ROWS, CLASS_RUNS, CLASS_TILES, CLASS_FIELDS = range(7)
 #: Columns of a row of the tap table (blocks): pixel pairs, pixels in an image.
 TAP_PIXELS, TAP_SIZE, TAP_FIELDS = range(3)
 
 #: Pixels that are summed before a tile is written back: operands of so many stay in the first-level cache.
 STEP_PIXELS = 64
+#: Most outputs of gradients that are read where they lie.
+MOST_IN_PLACE = 128
 #: Pixels whose gradients are packed at a time.
 GROUP_PIXELS = 1024
 #: Rows of a private gradient after those of the weights: one for idle rows of tiles, one for the bias.
@@ -72,6 +77,8 @@ FEWEST_JOBS, ENOUGH_JOBS, JOB_WORK = 4, 16, 2_000_000
 SERIAL_WORK = 300_000
 #: Fewer floats than this in all private gradients are summed by one thread.
 SERIAL_SUMS = 64 * 1024
+#: Time of a tile whose rows lie anywhere, in those of a run.
+SCATTERED_COST = 1.6
 INT32_MAX = 2**31 - 1
 
 
@@ -106,6 +113,9 @@ def _start(g: Geometry) -> Tables:
     h[PIXELS] = g.output[0] * g.output[1]
     h[ROWS] = h[TAPS] * h[INNER]
     h[STEP] = STEP_PIXELS
+    # gradients that fill the rows of tiles are read where they lie, others are packed into such rows
+    h[PACKS] = g.groups > 1 or not _fills_tiles(outputs)
+    h[UNIT] = WIDE if h[PACKS] else outputs
     panels = [
         [group * h[INNER], group * outputs + first, min(WIDE, outputs - first)]
         for group in range(g.groups)
@@ -114,6 +124,11 @@ def _start(g: Geometry) -> Tables:
     h[PANEL_COUNT], h[PANEL_TABLE] = len(panels), tables.add(panels)
     h[SERIAL] = _work(g) < SERIAL_WORK
     return tables
+
+
+def _fills_tiles(outputs: int) -> bool:
+    """Whether pixels have whole tiles of outputs, few enough that a step of them keeps to its places in the cache."""
+    return outputs == NARROW or (outputs % WIDE == 0 and outputs <= MOST_IN_PLACE)
 
 
 def _group(h: np.ndarray, images: int, pixels: int) -> None:
@@ -157,21 +172,75 @@ def _chunk_jobs(weights: int) -> int:
 
 def _chunk_class(tables: Tables, g: Geometry, each: PixelClass) -> list[int]:
     h = tables.header
-    pixels = g.output[0] * g.output[1]
-    pairs = _pixel_pairs(h, g, each.sources, each.targets * WIDE, pixels * WIDE, 1)
-    channels = np.arange(h[INNER])
+    unit, pixels = int(h[UNIT]), g.output[0] * g.output[1]
+    pairs = _pixel_pairs(h, g, each.sources, each.targets * unit, pixels * unit, 1)
+    size = NARROW_RUN if g.output[2] // g.groups <= NARROW else WIDE_ROWS
+    tiles = _fewest_tiles(_runs(g, each), int(h[ROWS]), size)
+    entries, rows = (np.concatenate([tile[i] for tile in tiles]) for i in range(2))
+    runs = [bool((np.diff(tile[0]) == 1).all()) for tile in tiles]
+    return [
+        *(tables.add(pairs), each.targets.size),
+        *(tables.add(entries), tables.add(rows * WIDE), tables.add(np.array(runs)), len(tiles)),
+    ]
+
+
+def _runs(g: Geometry, each: PixelClass) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Source offsets, without gaps, and the weight rows that they meet: taps of one window row lie side by side."""
+    channels = np.arange(g.input[2] // g.groups)
     entries = np.concatenate([shift * g.input[2] + channels for _, shift in each.taps])
-    rows = np.concatenate([tap * h[INNER] + channels for tap, _ in each.taps])
-    count, spare = entries.size, 2 * NARROW_ROWS  # the last tile's idle rows sum into one row too many
-    entries = np.concatenate([entries, np.full(spare, entries[0])])
-    rows = np.concatenate([rows, np.full(spare, h[ROWS])]) * WIDE
-    return [tables.add(pairs), each.targets.size, tables.add(entries), tables.add(rows), count]
+    rows = np.concatenate([tap * channels.size + channels for tap, _ in each.taps])
+    cuts = np.flatnonzero(np.diff(entries) != 1) + 1
+    return list(zip(np.split(entries, cuts), np.split(rows, cuts), strict=True))
+
+
+def _fewest_tiles(
+    runs: list[tuple[np.ndarray, np.ndarray]], idle: int, size: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The tiles of all runs; where most of them would be idle, tiles of rows from anywhere."""
+    tiles = _tiles(runs, idle, size)
+    entries, rows = (np.concatenate([run[i] for run in runs]) for i in range(2))
+    if SCATTERED_COST * -(-entries.size // size) >= len(tiles):
+        return tiles
+    return [_scattered(entries[first:], rows[first:], idle, size) for first in range(0, entries.size, size)]
+
+
+def _tiles(runs: list[tuple[np.ndarray, np.ndarray]], idle: int, size: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Entries and weight rows of tiles of `size` rows; rows that nobody needs sum into the row `idle`.
+
+    A tile that hangs over the end of its run goes on into the image between this run and the next, the last run's into
+    what lies before it: so it stays a run, and inside of the image.
+    """
+    tiles = []
+    for number, (entries, rows) in enumerate(runs):
+        for first in range(0, entries.size, size):
+            valid = min(size, entries.size - first)
+            outs = np.full(size, idle)
+            if number + 1 < len(runs) and runs[number + 1][0][-1] >= entries[first] + size - 1:
+                begin, skipped = entries[first], 0
+            elif entries[first] + valid - size >= runs[0][0][0]:
+                begin, skipped = entries[first] + valid - size, size - valid
+            else:
+                tiles.append(_scattered(entries[first:], rows[first:], idle, size))
+                continue
+            outs[skipped : skipped + valid] = rows[first : first + valid]
+            tiles.append((begin + np.arange(size), outs))
+    return tiles
+
+
+def _scattered(entries: np.ndarray, rows: np.ndarray, idle: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A tile that is no run: idle rows read the first entry."""
+    spare = size - entries[:size].size
+    return (
+        np.concatenate([entries[:size], np.full(spare, entries[0])]),
+        np.concatenate([rows[:size], np.full(spare, idle)]),
+    )
 
 
 def chunk_floats(header: list[int]) -> tuple[int, int]:
     """Floats of one chunk's private gradient, and of the gradients packed by one thread."""
     panels, pixels = header[PANEL_COUNT], header[GROUP] * header[PIXELS]
-    return panels * (header[ROWS] + SPARE_ROWS) * WIDE, panels * pixels * WIDE
+    packed = panels * pixels * WIDE if header[PACKS] else 0
+    return panels * (header[ROWS] + SPARE_ROWS) * WIDE, packed
 
 
 # --- blocks --------------------------------------------------------------------------------------------------
