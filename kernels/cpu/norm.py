@@ -9,6 +9,7 @@ import functools
 import math
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
 from kernels.cpu import scratch
@@ -20,7 +21,8 @@ from kernels.cpu.norm_kernels import (
     batch_norm_train_kernel,
 )
 
-_BLOCK, _LEAST_WIDTH, _MOST_JOBS = 16, 64, 16
+#: Wide rows are multiples of two vectors.
+_VECTORS, _MOST_JOBS = 32, 16
 _NONE = math.nan
 #: Lower and upper bound of each activation.
 BOUNDS = {"none": (_NONE, _NONE), "relu": (0.0, _NONE), "relu6": (0.0, 6.0)}
@@ -42,11 +44,14 @@ class _WideRows:
         work, rest = np.split(floats[: (WORK_ROWS + 2 * self.jobs + 2) * self.width], [WORK_ROWS * self.width])
         return work.reshape(WORK_ROWS, self.width), rest.reshape(self.jobs + 1, 2, self.width)
 
+    def share(self) -> int:
+        """Jobs of each thread."""
+        return max(1, -(self.jobs // -numba.get_num_threads()))
+
 
 @functools.lru_cache(maxsize=1024)
 def _wide_rows(samples: int, channels: int) -> _WideRows:
-    width = math.lcm(channels, _BLOCK)
-    width *= -(_LEAST_WIDTH // -width)
+    width = math.lcm(channels, _VECTORS)
     rows = samples * channels // width
     block = max(1, -(rows // -_MOST_JOBS), CHUNK // width)
     return _WideRows(width, block, -(rows // -block))
@@ -133,7 +138,7 @@ def batch_norm_activation_forward_train(
     wide, added = _wide_rows(*x.shape), shortcut is not None
     statistics = mean, inv_std, offset, running_mean, running_var, momentum, eps, BOUNDS[activation]
     other = x if shortcut is None else shortcut
-    batch_norm_train_kernel(x, gamma, beta, other, y, *statistics, added, *wide.arrays(), wide.block)
+    batch_norm_train_kernel(x, gamma, beta, other, y, *statistics, added, *wide.arrays(), wide.block, wide.share())
 
 
 def _inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
@@ -257,7 +262,7 @@ def batch_norm_activation_backward_train(
     wide, added = _wide_rows(*x.shape), dshortcut is not None
     other, ds = (y, dshortcut) if added else (x, dx)
     outputs = other, dy, dx, ds, dgamma, dbeta, BOUNDS[activation], added, True
-    batch_norm_backward_kernel(x, gamma, mean, inv_std, offset, *outputs, *wide.arrays(), wide.block)
+    batch_norm_backward_kernel(x, gamma, mean, inv_std, offset, *outputs, *wide.arrays(), wide.block, wide.share())
 
 
 def batch_norm_backward_inference(
@@ -287,7 +292,9 @@ def batch_norm_backward_inference(
     _check(x, gamma, running_mean, running_var, dy, dx, dgamma, dbeta)
     inv_std, wide = _inverse_deviation(running_var, eps).astype(np.float32), _wide_rows(*x.shape)
     outputs = x, dy, dx, dx, dgamma, dbeta, BOUNDS["none"], False, False
-    batch_norm_backward_kernel(x, gamma, running_mean, inv_std, gamma, *outputs, *wide.arrays(), wide.block)
+    batch_norm_backward_kernel(
+        x, gamma, running_mean, inv_std, gamma, *outputs, *wide.arrays(), wide.block, wide.share()
+    )
 
 
 def fold_batch_norm(

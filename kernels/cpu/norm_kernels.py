@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import get_num_threads
 
 from kernels.cpu import norm_lines as lines
 from kernels.cpu.jit import inner, kernel
@@ -24,9 +23,9 @@ _TABLE_ROWS = 5
 #: Wide rows of work memory that a kernel needs besides the sums of its jobs.
 WORK_ROWS = _TABLE_ROWS + 4
 
-_moments_job, _moments = lines.summing(lines.moments), lines.moments(1)
-_slopes_job, _slopes = lines.summing(lines.slopes), lines.slopes(1)
-_output_slopes_job, _output_slopes = lines.summing(lines.slopes_from_output), lines.slopes_from_output(1)
+_moments_job = lines.summing(lines.moments)
+_slopes_job = lines.summing(lines.slopes)
+_output_slopes_job = lines.summing(lines.slopes_from_output)
 _normalise_job, _normalise = lines.mapping(lines.normalise), lines.normalise(1)
 _adding_job, _normalise_and_add = lines.mapping(lines.normalise_and_add), lines.normalise_and_add(1)
 _slope_job, _slope = lines.mapping(lines.slope), lines.slope(1)
@@ -51,19 +50,12 @@ def _fill(row, values):
 
 
 @inner
-def _share(rows, block, serial):
-    """How many blocks of wide rows one thread gets."""
-    blocks, threads = -(-rows // block), 1 if serial else get_num_threads()
-    return max(1, -(-blocks // threads))
-
-
-@inner
 def _forward_rows(x, shortcut, y, table, spare, bounds, added, block):
     """Normalise all rows with the coefficients in the table, and add the shortcut if asked to."""
     width = table.shape[1]
     line, rows, serial = 4 * width, x.size // width, x.size < SMALL
     at, rest, own = 4 * width * rows, x.size % width, address(spare)
-    places = (address(table), line, bounds, rows, block, _share(rows, block, serial))
+    places = (address(table), line, bounds)
     if added:
         arrays = (address(x), address(y), address(shortcut))
         if rest:
@@ -84,34 +76,34 @@ def _forward_rows(x, shortcut, y, table, spare, bounds, added, block):
 
 
 @inner
-def _count_moments(x, table, spare, partial, block):
+def _count_moments(x, table, spare, partial, block, share):
     """Shifted sums of all rows, into `partial`; the last place is that of the samples after the last wide row."""
     width = table.shape[1]
     line, rows, rest, bounds = 4 * width, x.size // width, x.size % width, (np.float32(0), np.float32(0))
-    arguments = ((address(x),), address(table), address(partial), line, bounds, block)
+    arguments = ((address(x),), address(table), address(partial), line, bounds, rows, block, share)
     run_chunks(_moments_job, arguments, rows, block, x.size < SMALL)
     last = partial[partial.shape[0] - 1]
     last[...] = 0.0
     if rest:
         spare[0] = table[_SHIFT]
         copy_floats(address(x) + line * rows, address(spare), rest)
-        _moments((address(spare),), 0, address(table), address(last), line, bounds)
+        lines.moments((address(spare),), 0, 1, address(table), address(last), line, bounds)
 
 
 @kernel(
     "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f8, f8, "
-    "UniTuple(f4, 2), b1, f4[:,::1], f4[:,:,::1], i8)",
+    "UniTuple(f4, 2), b1, f4[:,::1], f4[:,:,::1], i8, i8)",
     parallel=False,
 )
 def batch_norm_train_kernel(
     x, gamma, beta, shortcut, y, mean, inv_std, offset, running_mean, running_var, momentum, eps,
-    bounds, added, work, partial, block,
+    bounds, added, work, partial, block, share,
 ):  # fmt: skip
     """Statistics of the batch, then the normalisation."""
     samples, channels, width = x.shape[0], x.shape[1], work.shape[1]
     table, spare = work[:_TABLE_ROWS], work[_TABLE_ROWS:]
     _fill(table[_SHIFT], x[0])
-    _count_moments(x, table, spare, partial, block)
+    _count_moments(x, table, spare, partial, block, share)
     for c in range(channels):
         center, square = _totals(partial, c, channels)
         center /= samples
@@ -150,11 +142,11 @@ def batch_norm_inference_kernel(
 
 
 @inner
-def _sum_slopes(x, y, dy, ds, table, spare, partial, bounds, added, block):
+def _sum_slopes(x, y, dy, ds, table, spare, partial, bounds, added, block, share):
     """``sum g`` and ``sum g (x - mean)`` into `partial`; with a shortcut also g into `ds`, by the output y."""
     width, serial, last = table.shape[1], x.size < SMALL, partial[partial.shape[0] - 1]
     line, rows, rest, own = 4 * width, x.size // width, x.size % width, address(spare)
-    at, places = 4 * width * rows, (address(table), address(partial), line, bounds, block)
+    at, places = 4 * width * rows, (address(table), address(partial), line, bounds, rows, block, share)
     last[...] = 0.0
     spare[:2] = 0.0  # where dy is 0, nothing is added to the sums
     if added:
@@ -166,7 +158,7 @@ def _sum_slopes(x, y, dy, ds, table, spare, partial, bounds, added, block):
         run_chunks(_output_slopes_job, (arrays, *places), rows, block, serial)
         if rest:
             own_arrays = (own + line, own + 2 * line, own, own)
-            _output_slopes(own_arrays, 0, address(table), address(last), line, bounds)
+            lines.slopes_from_output(own_arrays, 0, 1, address(table), address(last), line, bounds)
             copy_floats(own, arrays[3] + at, rest)
     else:
         pair = (address(x), address(dy))
@@ -174,7 +166,7 @@ def _sum_slopes(x, y, dy, ds, table, spare, partial, bounds, added, block):
         if rest:
             copy_floats(pair[1] + at, own, rest)
             copy_floats(pair[0] + at, own + line, rest)
-            _slopes((own + line, own), 0, address(table), address(last), line, bounds)
+            lines.slopes((own + line, own), 0, 1, address(table), address(last), line, bounds)
 
 
 @inner
@@ -183,9 +175,7 @@ def _backward_rows(x, dy, dx, table, spare, bounds, block):
     width = table.shape[1]
     line, rows, rest, own = 4 * width, x.size // width, x.size % width, address(spare)
     arrays, at = (address(x), address(dy), address(dx)), 4 * width * rows
-    serial = x.size < SMALL
-    places = (address(table), line, bounds, rows, block, _share(rows, block, serial))
-    run_chunks(_slope_job, (arrays, *places), rows, block, serial)
+    run_chunks(_slope_job, (arrays, address(table), line, bounds), rows, block, x.size < SMALL)
     if rest:
         copy_floats(arrays[0] + at, own, rest)
         copy_floats(arrays[1] + at, own + line, rest)
@@ -195,12 +185,12 @@ def _backward_rows(x, dy, dx, table, spare, bounds, block):
 
 @kernel(
     "void(f4[:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[:,::1], f4[::1], "
-    "f4[::1], UniTuple(f4, 2), b1, b1, f4[:,::1], f4[:,:,::1], i8)",
+    "f4[::1], UniTuple(f4, 2), b1, b1, f4[:,::1], f4[:,:,::1], i8, i8)",
     parallel=False,
 )
 def batch_norm_backward_kernel(
     x, gamma, mean, inv_std, offset, y, dy, dx, ds, dgamma, dbeta,
-    bounds, added, through_statistics, work, partial, block,
+    bounds, added, through_statistics, work, partial, block, share,
 ):  # fmt: skip
     """Sums of the slopes, then dx; without `through_statistics` the mean and the variance are constants."""
     samples, channels, width = x.shape[0], x.shape[1], work.shape[1]
@@ -209,7 +199,7 @@ def batch_norm_backward_kernel(
         for i in range(c, width, channels):
             table[_SHIFT, i], table[_OFFSET, i] = mean[c], offset[c]
             table[_FACTOR, i] = gamma[c] * np.float64(inv_std[c])
-    _sum_slopes(x, y, dy, ds, table, spare, partial, bounds, added, block)
+    _sum_slopes(x, y, dy, ds, table, spare, partial, bounds, added, block, share)
     for c in range(channels):
         (sum_g, sum_product), scale = _totals(partial, c, channels), np.float64(inv_std[c])
         sum_normalised = sum_product * scale
