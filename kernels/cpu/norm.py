@@ -1,68 +1,67 @@
-"""Batch normalisation of the channels (last axis), and its folding into the layer before it.
+"""Batch normalisation of the channels (last axis), with what may follow it, and its folding into the layer before it.
 
-The formulas are in :mod:`kernels.reference.norm`. The kernels of :mod:`kernels.cpu.norm_kernels` treat the samples in
-wide rows; the few after the last wide row are left to NumPy.
+The formulas are in :mod:`kernels.reference.norm`, the kernels in :mod:`kernels.cpu.norm_kernels`.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from dataclasses import dataclass
 
+import numba
 import numpy as np
 
+from kernels.cpu import scratch
 from kernels.cpu.jobs import CHUNK
 from kernels.cpu.norm_kernels import (
-    SHIFT,
+    WORK_ROWS,
     batch_norm_backward_kernel,
     batch_norm_inference_kernel,
     batch_norm_train_kernel,
 )
 
-_BLOCK, _MOST_JOBS = 16, 16
+#: Wide rows are multiples of two vectors.
+_VECTORS, _MOST_JOBS = 32, 16
+_NONE = math.nan
+#: Lower and upper bound of each activation.
+BOUNDS = {"none": (_NONE, _NONE), "relu": (0.0, _NONE), "relu6": (0.0, 6.0)}
 
 
+@dataclass(frozen=True)
 class _WideRows:
-    """How an array (M, C) falls into wide rows, and the scratch that its kernels need."""
+    """How an array (M, C) falls into wide rows."""
 
-    def __init__(self, x: np.ndarray, *others: np.ndarray):
-        _check(x, *others)
-        samples, channels = x.shape
-        self.width = math.lcm(channels, _BLOCK)
-        self.rows = x.size // self.width
-        #: Wide rows that are read in one go, so that they fit the first-level cache.
-        self.step = max(8, min(256, 2048 // self.width))
-        #: Wide rows of one job: at most sixteen jobs, none of them tiny.
-        self.block = max(1, -(self.rows // -_MOST_JOBS), CHUNK // self.width)
-        #: Samples after the last wide row.
-        self.rest = samples - self.rows * self.width // channels
+    #: Floats in a wide row.
+    width: int
+    #: Wide rows of one job: at most sixteen jobs, none of them tiny.
+    block: int
+    jobs: int
 
-    def table(self, rows: int) -> np.ndarray:
-        """Coefficients, each row repeating those of the channels."""
-        return np.empty((rows, self.width), np.float32)
+    def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """Work memory of a kernel: rows of coefficients, and two sums for each job and the samples after the last."""
+        floats = scratch.floats("batch norm", (WORK_ROWS + 2 * self.jobs + 2) * self.width)
+        work, rest = np.split(floats[: (WORK_ROWS + 2 * self.jobs + 2) * self.width], [WORK_ROWS * self.width])
+        return work.reshape(WORK_ROWS, self.width), rest.reshape(self.jobs + 1, 2, self.width)
 
-    def partial(self) -> np.ndarray:
-        """Two sums for each job and, last, for the samples after the last wide row."""
-        jobs = -(self.rows // -self.block)
-        partial = np.empty((jobs + 1, 2, self.width), np.float32)
-        partial[jobs] = 0.0
-        return partial
+    def share(self) -> int:
+        """Jobs of each thread."""
+        return max(1, -(self.jobs // -numba.get_num_threads()))
 
 
-def _check(x: np.ndarray, *others: np.ndarray) -> None:
+@functools.lru_cache(maxsize=1024)
+def _wide_rows(samples: int, channels: int) -> _WideRows:
+    width = math.lcm(channels, _VECTORS)
+    rows = samples * channels // width
+    block = max(1, -(rows // -_MOST_JOBS), CHUNK // width)
+    return _WideRows(width, block, -(rows // -block))
+
+
+def _check(x: np.ndarray, *others: np.ndarray | None) -> None:
     for each in others:
-        if each.shape != (x.shape if each.ndim == 2 else x.shape[1:]) or not len(x):
-            shapes = ", ".join(str(other.shape) for other in (x, *others))
+        if each is not None and (each.shape != (x.shape if each.ndim == 2 else x.shape[1:]) or not len(x)):
+            shapes = ", ".join(str(other.shape) for other in (x, *others) if other is not None)
             raise ValueError(f"batch normalisation needs arrays (M, C) and (C,), M >= 1, got {shapes}")
-
-
-def _fill(row: np.ndarray, values: np.ndarray) -> None:
-    """Repeat the coefficients of the channels along a row of the table."""
-    row.reshape(-1, values.size)[...] = values
-
-
-def _normalise_rest(x: np.ndarray, y: np.ndarray, table: np.ndarray, rest: int) -> None:
-    mean, factor, offset = table[:3, : x.shape[1]]
-    y[-rest:] = (x[-rest:] - mean) * factor + offset
 
 
 def batch_norm_forward_train(
@@ -95,16 +94,51 @@ def batch_norm_forward_train(
         0 leaves the running statistics untouched.
     eps : float
     """
-    wide = _WideRows(x, gamma, beta, y, mean, inv_std, running_mean, running_var)
-    table, partial, rest = wide.table(3), wide.partial(), wide.rest
-    _fill(table[SHIFT], x[0])
-    if rest:
-        shifted = x[-rest:] - x[0]
-        partial[-1, :, : x.shape[1]] = shifted.sum(axis=0), np.square(shifted).sum(axis=0)
-    statistics = (mean, inv_std, running_mean, running_var, momentum, eps)
-    batch_norm_train_kernel(x, gamma, beta, y, *statistics, partial, table, wide.rows, wide.step, wide.block)
-    if rest:
-        _normalise_rest(x, y, table, rest)
+    offset = scratch.floats("batch norm offset", beta.size)[: beta.size]
+    running = running_mean, running_var, momentum, eps
+    batch_norm_activation_forward_train(x, gamma, beta, None, y, mean, inv_std, offset, *running, "none")
+
+
+def batch_norm_activation_forward_train(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    shortcut: np.ndarray | None,
+    y: np.ndarray,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    offset: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    momentum: float,
+    eps: float,
+    activation: str,
+) -> None:
+    """Normalise with the batch's statistics, add a shortcut, and apply an activation, in one pass.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma, beta : ndarray (C,)
+    shortcut : ndarray (M, C) or None
+        What is added between normalisation and activation.
+    y : ndarray (M, C)
+        Output; may be `shortcut` itself.
+    mean, inv_std : ndarray (C,)
+        Outputs, as of :func:`batch_norm_forward_train`.
+    offset : ndarray (C,)
+        Output: `beta`, and what rounding took from the mean, times the factor of the channel. With it the backward
+        pass finds the activation's argument again, to the last bit.
+    running_mean, running_var : ndarray (C,)
+        Updated in place.
+    momentum, eps : float
+    activation : {"none", "relu", "relu6"}
+    """
+    _check(x, gamma, beta, y, shortcut, mean, inv_std, offset, running_mean, running_var)
+    wide, added = _wide_rows(*x.shape), shortcut is not None
+    statistics = mean, inv_std, offset, running_mean, running_var, momentum, eps, BOUNDS[activation]
+    other = x if shortcut is None else shortcut
+    batch_norm_train_kernel(x, gamma, beta, other, y, *statistics, added, *wide.arrays(), wide.block, wide.share())
 
 
 def _inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:
@@ -130,37 +164,38 @@ def batch_norm_forward_inference(
         Output; may be `x` itself.
     eps : float
     """
-    wide = _WideRows(x, gamma, beta, running_mean, running_var, y)
-    table = wide.table(3)
-    for row, values in zip(table, (running_mean, gamma * _inverse_deviation(running_var, eps), beta), strict=True):
-        _fill(row, values)
-    batch_norm_inference_kernel(x, y, table, wide.rows, wide.step, wide.block)
-    if wide.rest:
-        _normalise_rest(x, y, table, wide.rest)
+    batch_norm_activation_forward_inference(x, gamma, beta, running_mean, running_var, None, y, eps, "none")
 
 
-def _backward(
+def batch_norm_activation_forward_inference(
     x: np.ndarray,
     gamma: np.ndarray,
-    mean: np.ndarray,
-    inv_std: np.ndarray,
-    dy: np.ndarray,
-    dx: np.ndarray,
-    dgamma: np.ndarray,
-    dbeta: np.ndarray,
-    through_statistics: bool,
+    beta: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    shortcut: np.ndarray | None,
+    y: np.ndarray,
+    eps: float,
+    activation: str,
 ) -> None:
-    wide = _WideRows(x, gamma, mean, inv_std, dy, dx, dgamma, dbeta)
-    table, partial, rest = wide.table(4), wide.partial(), wide.rest
-    _fill(table[SHIFT], mean)
-    if rest:
-        products = dy[-rest:] * (x[-rest:] - mean)
-        partial[-1, :, : x.shape[1]] = dy[-rest:].sum(axis=0), products.sum(axis=0)
-    sums = (dgamma, dbeta, through_statistics, partial, table, wide.rows, wide.step, wide.block)
-    batch_norm_backward_kernel(x, gamma, mean, inv_std, dy, dx, *sums)
-    if rest:
-        _, factor, offset, slope = table[:, : x.shape[1]]
-        dx[-rest:] = dy[-rest:] * factor + (x[-rest:] - mean) * slope + offset
+    """Normalise with the running statistics, add a shortcut, and apply an activation, in one pass.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma, beta, running_mean, running_var : ndarray (C,)
+    shortcut : ndarray (M, C) or None
+        What is added between normalisation and activation.
+    y : ndarray (M, C)
+        Output; may be `x` or `shortcut` itself.
+    eps : float
+    activation : {"none", "relu", "relu6"}
+    """
+    _check(x, gamma, beta, running_mean, running_var, shortcut, y)
+    wide, added = _wide_rows(*x.shape), shortcut is not None
+    other, bounds = x if shortcut is None else shortcut, BOUNDS[activation]
+    statistics = running_mean, running_var, other, y, eps, bounds, added
+    batch_norm_inference_kernel(x, gamma, beta, *statistics, wide.arrays()[0], wide.block)
 
 
 def batch_norm_backward_train(
@@ -187,7 +222,47 @@ def batch_norm_backward_train(
     dgamma, dbeta : ndarray (C,)
         Outputs.
     """
-    _backward(x, gamma, mean, inv_std, dy, dx, dgamma, dbeta, True)
+    batch_norm_activation_backward_train(x, gamma, mean, inv_std, gamma, None, dy, dx, None, dgamma, dbeta, "none")
+
+
+def batch_norm_activation_backward_train(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    offset: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    dshortcut: np.ndarray | None,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    activation: str,
+) -> None:
+    """Gradient of :func:`batch_norm_activation_forward_train`.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma : ndarray (C,)
+    mean, inv_std, offset : ndarray (C,)
+        As the forward pass wrote them.
+    y : ndarray (M, C) or None
+        The forward pass's output; read only where there was a shortcut.
+    dy : ndarray (M, C)
+    dx : ndarray (M, C)
+        Output; may be `dy` itself.
+    dshortcut : ndarray (M, C) or None
+        Output: `dy` where the activation lets it pass. May be `dy` itself, unless `dx` is. None without a shortcut.
+    dgamma, dbeta : ndarray (C,)
+        Outputs.
+    activation : {"none", "relu", "relu6"}
+    """
+    _check(x, gamma, mean, inv_std, offset, y, dy, dx, dshortcut, dgamma, dbeta)
+    wide, added = _wide_rows(*x.shape), dshortcut is not None
+    other, ds = (y, dshortcut) if added else (x, dx)
+    outputs = other, dy, dx, ds, dgamma, dbeta, BOUNDS[activation], added, True
+    batch_norm_backward_kernel(x, gamma, mean, inv_std, offset, *outputs, *wide.arrays(), wide.block, wide.share())
 
 
 def batch_norm_backward_inference(
@@ -214,8 +289,12 @@ def batch_norm_backward_inference(
         Outputs: ``sum dy (x - running_mean) inv_std`` and ``sum dy``.
     eps : float
     """
-    inv_std = _inverse_deviation(running_var, eps).astype(np.float32)
-    _backward(x, gamma, running_mean, inv_std, dy, dx, dgamma, dbeta, False)
+    _check(x, gamma, running_mean, running_var, dy, dx, dgamma, dbeta)
+    inv_std, wide = _inverse_deviation(running_var, eps).astype(np.float32), _wide_rows(*x.shape)
+    outputs = x, dy, dx, dx, dgamma, dbeta, BOUNDS["none"], False, False
+    batch_norm_backward_kernel(
+        x, gamma, running_mean, inv_std, gamma, *outputs, *wide.arrays(), wide.block, wide.share()
+    )
 
 
 def fold_batch_norm(

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.reference.activations import relu6_backward, relu6_forward, relu_backward, relu_forward
+
 
 def batch_norm_forward_train(
     x: np.ndarray,
@@ -79,6 +81,95 @@ def batch_norm_forward_inference(
     y[...] = (x.astype(np.float64) - running_mean) * inv_std * gamma + beta
 
 
+def _activate(values: np.ndarray, y: np.ndarray, activation: str) -> None:
+    """``y = activation(values)``."""
+    if activation == "none":
+        y[...] = values
+    else:
+        {"relu": relu_forward, "relu6": relu6_forward}[activation](values, y)
+
+
+def _pass_on(y: np.ndarray, dy: np.ndarray, activation: str) -> np.ndarray:
+    """The gradient behind an activation whose output is `y`, float64."""
+    gradient = dy.astype(np.float64)
+    if activation != "none":
+        {"relu": relu_backward, "relu6": relu6_backward}[activation](y, gradient, gradient)
+    return gradient
+
+
+def batch_norm_activation_forward_train(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    shortcut: np.ndarray | None,
+    y: np.ndarray,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    offset: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    momentum: float,
+    eps: float,
+    activation: str,
+) -> None:
+    """Normalise with the batch's statistics, add a shortcut, and apply an activation.
+
+    The end of a residual block; see He et al., "Deep Residual Learning" (2015), section 3.2.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma, beta : ndarray (C,)
+    shortcut : ndarray (M, C) or None
+        What is added between normalisation and activation.
+    y : ndarray (M, C)
+        Output; may be `shortcut` itself.
+    mean, inv_std : ndarray (C,)
+        Outputs, as of :func:`batch_norm_forward_train`.
+    offset : ndarray (C,)
+        Output: `beta`, and what rounding took from the mean, times the factor of the channel. With
+        it the backward pass finds the activation's argument again.
+    running_mean, running_var : ndarray (C,)
+        Updated in place.
+    momentum, eps : float
+    activation : {"none", "relu", "relu6"}
+    """
+    values = np.empty(x.shape)
+    batch_norm_forward_train(x, gamma, beta, values, mean, inv_std, running_mean, running_var, momentum, eps)
+    lost = mean.astype(np.float64) - x.astype(np.float64).mean(axis=0)
+    offset[...] = beta + lost * gamma * inv_std
+    _activate(values if shortcut is None else values + shortcut, y, activation)
+
+
+def batch_norm_activation_forward_inference(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    shortcut: np.ndarray | None,
+    y: np.ndarray,
+    eps: float,
+    activation: str,
+) -> None:
+    """Normalise with the running statistics, add a shortcut, and apply an activation.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma, beta, running_mean, running_var : ndarray (C,)
+    shortcut : ndarray (M, C) or None
+        What is added between normalisation and activation.
+    y : ndarray (M, C)
+        Output; may be `x` or `shortcut` itself.
+    eps : float
+    activation : {"none", "relu", "relu6"}
+    """
+    values = np.empty(x.shape)
+    batch_norm_forward_inference(x, gamma, beta, running_mean, running_var, values, eps)
+    _activate(values if shortcut is None else values + shortcut, y, activation)
+
+
 def batch_norm_backward_train(
     x: np.ndarray,
     gamma: np.ndarray,
@@ -115,6 +206,48 @@ def batch_norm_backward_train(
     dx[...] = gamma * factor * (gradient - through_statistics)
     dgamma[...] = gamma_sum
     dbeta[...] = beta_sum
+
+
+def batch_norm_activation_backward_train(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    offset: np.ndarray,
+    y: np.ndarray | None,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    dshortcut: np.ndarray | None,
+    dgamma: np.ndarray,
+    dbeta: np.ndarray,
+    activation: str,
+) -> None:
+    """Gradient of :func:`batch_norm_activation_forward_train`.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma : ndarray (C,)
+    mean, inv_std, offset : ndarray (C,)
+        As the forward pass wrote them.
+    y : ndarray (M, C) or None
+        The forward pass's output; read only where there was a shortcut.
+    dy : ndarray (M, C)
+    dx : ndarray (M, C)
+        Output; may be `dy` itself.
+    dshortcut : ndarray (M, C) or None
+        Output: `dy` where the activation lets it pass. May be `dy` itself, unless `dx` is. None
+        without a shortcut.
+    dgamma, dbeta : ndarray (C,)
+        Outputs.
+    activation : {"none", "relu", "relu6"}
+    """
+    if dshortcut is None:
+        y = (x.astype(np.float64) - mean) * inv_std * gamma + offset
+    gradient = _pass_on(y, dy, activation)
+    if dshortcut is not None:
+        dshortcut[...] = gradient
+    batch_norm_backward_train(x, gamma, mean, inv_std, gradient, dx, dgamma, dbeta)
 
 
 def batch_norm_backward_inference(

@@ -209,6 +209,17 @@ CALLS = {
         Input(*ROWS), Input(*C), Input(*C), Input(*C), Input(*ROWS),
         Output(*ROWS), Output(*C), Output(*C), 1e-5,
     ),
+    "batch_norm_activation_forward_train": (
+        Input(*ROWS), Input(*C), Input(*C), Input(*ROWS), Output(*ROWS), Output(*C), Output(*C), Output(*C),
+        InPlace(*C), InPlace(*C), 0.1, 1e-5, "relu6",
+    ),
+    "batch_norm_activation_forward_inference": (
+        Input(*ROWS), Input(*C), Input(*C), Input(*C), Input(*C), Input(*ROWS), Output(*ROWS), 1e-5, "relu",
+    ),
+    "batch_norm_activation_backward_train": (
+        Input(*ROWS), Input(*C), Input(*C), Input(*C), Input(*C), Input(*ROWS), Input(*ROWS),
+        Output(*ROWS), Output(*ROWS), Output(*C), Output(*C), "relu",
+    ),
     "fold_batch_norm": (
         Input(3, 6), Input(*C), Input(*C), Input(*C), Input(*C), Input(*C), 1e-5,
         Output(3, 6), Output(*C),
@@ -222,6 +233,8 @@ CALLS = {
     "stochastic_depth_forward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
     "stochastic_depth_backward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
     "add_forward": (Input(4, 1), Input(1, 6), Output(*ROWS)),
+    "add_relu_forward": (Input(*ROWS), Input(*ROWS), Output(*ROWS)),
+    "add_relu6_forward": (Input(*ROWS), Input(*ROWS), Output(*ROWS)),
     "add_backward": (Input(*ROWS), Output(4, 1), Output(1, 6)),
     "multiply_forward": (Input(4, 1), Input(1, 6), Output(*ROWS)),
     "multiply_backward": (Input(4, 1), Input(1, 6), Input(*ROWS), Output(4, 1), Output(1, 6)),

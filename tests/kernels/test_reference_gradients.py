@@ -200,6 +200,35 @@ def test_batch_norm_in_training(seed, rows, channels):
     check_gradient(contract(lambda beta, y: forward(x, gamma, beta, y), dy), beta, dbeta, rng)
 
 
+@pytest.mark.parametrize("activation", ["none", "relu", "relu6"])
+@pytest.mark.parametrize("shortcut", [False, True])
+@given(SEEDS, st.integers(3, 12), CHANNELS)
+@FEW
+def test_batch_norm_with_a_shortcut_and_an_activation(shortcut, activation, seed, rows, channels):
+    rng = np.random.default_rng(seed)
+    x, dy, other = rng.normal(1.0, 2.0, (3, rows, channels))
+    gamma, beta = 4 * rng.normal(size=(2, channels))
+    s = other if shortcut else None
+    kept = [blank(channels) for _ in range(3)]
+
+    def forward(x, gamma, beta, s, y, kept=None, activation=activation):
+        running = np.zeros(channels), np.ones(channels)
+        kept = kept or [blank(channels) for _ in range(3)]
+        reference.batch_norm_activation_forward_train(x, gamma, beta, s, y, *kept, *running, 0.1, 1e-3, activation)
+
+    v, y = blank(x.shape), blank(x.shape)
+    forward(x, gamma, beta, s, v, activation="none")
+    assume(min(np.abs(v).min(), np.abs(v - 6).min()) > CLEARANCE)
+    forward(x, gamma, beta, s, y, kept)
+    dx, dgamma, dbeta, ds = blank(x.shape), blank(channels), blank(channels), blank(x.shape) if shortcut else None
+    reference.batch_norm_activation_backward_train(x, gamma, *kept, y, dy, dx, ds, dgamma, dbeta, activation)
+    check_gradient(contract(lambda x, y: forward(x, gamma, beta, s, y), dy), x, dx, rng)
+    check_gradient(contract(lambda gamma, y: forward(x, gamma, beta, s, y), dy), gamma, dgamma, rng)
+    check_gradient(contract(lambda beta, y: forward(x, gamma, beta, s, y), dy), beta, dbeta, rng)
+    if shortcut:
+        check_gradient(contract(lambda s, y: forward(x, gamma, beta, s, y), dy), s, ds, rng)
+
+
 @given(SEEDS, st.integers(1, 12), CHANNELS)
 @FEW
 def test_batch_norm_at_inference(seed, rows, channels):
