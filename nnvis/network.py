@@ -10,12 +10,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnvis.device import get_device
-from nnvis.errors import CheckpointError, NnvisError, ShapeError
+from nnvis.errors import CheckpointError, ConfigError, NnvisError, ShapeError
 from nnvis.graph import INPUT, Graph
 from nnvis.layers.base import describe
 from nnvis.memory import Arena
 from nnvis.parameters import Parameters
 from nnvis.plan import Mode, Plan
+
+#: How results may be rounded.
+PRECISIONS = ("fast", "exact")
 
 
 @dataclass
@@ -38,6 +41,9 @@ class Network:
         "cpu" (float32, fast) or "reference" (float64, textbook NumPy).
     seed : int
         Initial weights and dropout masks are functions of it.
+    precision : str
+        "fast" may convolve by algorithms that round in other ways (Winograd; errors below 5e-5 of the largest output),
+        "exact" sums directly.
 
     Raises
     ------
@@ -52,11 +58,13 @@ class Network:
     >>> scores = net.forward(images)                  # (N, 28, 28, 1) -> (N, 10)
     """
 
-    def __init__(self, graph: Graph, device: str = "cpu", seed: int = 0):
+    def __init__(self, graph: Graph, device: str = "cpu", seed: int = 0, precision: str = "fast"):
         graph.validate()
+        if precision not in PRECISIONS:
+            raise ConfigError(f"precision must be {' or '.join(map(repr, PRECISIONS))}, not {precision!r}.")
         self.graph = graph.copy()
         self.device = get_device(device)
-        self.seed = int(seed)
+        self.seed, self.precision = int(seed), precision
         #: Number of training passes so far; dropout masks depend on it.
         self.training_passes = 0
         self.parameters = Parameters(self.graph, self.device.dtype)
@@ -160,7 +168,7 @@ class Network:
         watched = self._watched if watched is None else watched
         key = (batch, mode, watched)
         if key not in self._plans:
-            plan = Plan(self.graph, batch, mode, self.device, watched)
+            plan = Plan(self.graph, batch, mode, self.device, watched, self.precision == "exact")
             if self._arena.reserve(plan.nbytes):
                 self._plans.clear()
             plan.bind(self._arena, self.parameters, self.buffers)
@@ -221,7 +229,7 @@ class Network:
 
     def _ensure_kept(self, name: str) -> None:
         last = self._require_last()
-        if name not in last.plan.flows:
+        if name not in last.plan.flows and name not in last.plan.hidden:
             raise NnvisError(f"{name!r} took no part in the latest pass: it leads to no output that inference has.")
         if name not in last.plan.watched:
             self._replay(last.plan.mode, last.plan.watched | {name})

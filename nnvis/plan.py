@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nnvis.device import Device
+from nnvis.fusion import FusedNode, fuse
 from nnvis.graph import INPUT, Graph, Node
 from nnvis.layers.base import Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
@@ -72,14 +73,27 @@ class Plan:
     device : Device
     watched : frozenset of str
         Nodes whose activation (and gradient) must still be there after the pass.
+    exact : bool
+        Whether only direct algorithms may run.
     """
 
-    def __init__(self, graph: Graph, batch: int, mode: Mode, device: Device, watched: frozenset[str] = frozenset()):
-        self.batch, self.mode, self.device, self.watched = batch, mode, device, watched
+    def __init__(
+        self,
+        graph: Graph,
+        batch: int,
+        mode: Mode,
+        device: Device,
+        watched: frozenset[str] = frozenset(),
+        exact: bool = False,
+    ):
+        self.batch, self.mode, self.device, self.watched, self.exact = batch, mode, device, watched, exact
         self.shapes = graph.shapes()
-        self.nodes = graph.order(aux=mode.training)
         #: Weight of the loss at each output: 1 for the network's own, which comes first.
         self.weights = {graph.output.name: 1.0} | (graph.aux_outputs if mode.training else {})
+        self.nodes = graph.order(aux=mode.training)
+        if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
+            needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
+            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed)
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()
@@ -239,7 +253,7 @@ class Plan:
         #: Every output by name, the network's own first.
         self.outputs = {name: self.flows[name].y for name in self.weights}
         self.output = next(iter(self.outputs.values()))
-        owned = {f"{n.name}.{key}" for n in self.nodes for key in self.flows[n.name].grads}
+        owned = {f"{_home(n)}.{key}" for n in self.nodes for key in self.flows[n.name].grads}
         self._idle = [gradient for name, gradient in parameters.gradients.items() if name not in owned]
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
         self._forward_calls = [
@@ -253,13 +267,15 @@ class Plan:
 
     def _make_flow(self, node: Node, parameters: Parameters, buffers: dict[str, np.ndarray]) -> Flow:
         flow = Flow(self.device.kernels, self.mode.training)
+        flow.exact = self.exact
         inputs = self._inputs(node)
         flow.xs = [self._array(self._values[name], name) for name in node.inputs]
         flow.y = self._array(self._values[node.name], node.name)
         flow.dxs = [None] * len(node.inputs)
-        flow.params = {k: parameters.values[f"{node.name}.{k}"] for k in node.layer.parameters(*inputs)}
-        flow.grads = {k: parameters.gradients[f"{node.name}.{k}"] for k in node.layer.parameters(*inputs)}
-        flow.buffers = {k: buffers[f"{node.name}.{k}"] for k in node.layer.state(*inputs)}
+        home = _home(node)
+        flow.params = {k: parameters.values[f"{home}.{k}"] for k in node.layer.parameters(*inputs)}
+        flow.grads = {k: parameters.gradients[f"{home}.{k}"] for k in node.layer.parameters(*inputs)}
+        flow.buffers = {k: buffers[f"{home}.{k}"] for k in node.layer.state(*inputs)}
         for key, cache in node.layer.caches(*inputs).items():
             shape = (self.batch, *cache.shape) if cache.per_example else cache.shape
             flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
@@ -298,6 +314,11 @@ class Plan:
         return lambda: kernels.add_forward(first, second, target)
 
     @property
+    def hidden(self) -> set[str]:
+        """Nodes within fused ones: computed, but nowhere to be seen."""
+        return {name for node in self.nodes if isinstance(node, FusedNode) for name in node.covers[:-1]}
+
+    @property
     def output_gradients(self) -> dict[str, np.ndarray]:
         """Where the loss writes its gradient with respect to each output before the backward pass."""
         return {name: self.flows[name].dy for name in self.weights}
@@ -332,6 +353,11 @@ class Plan:
         for gradient in self._idle:
             gradient.fill(0)
         _run(self._backward_calls, after)
+
+
+def _home(node: Node) -> str:
+    """The node of the graph that has the parameters."""
+    return node.home if isinstance(node, FusedNode) else node.name
 
 
 def _run(steps: list[_Calls], after: Callable[[str], None] | None) -> None:

@@ -242,9 +242,8 @@ def batch_norm_activation_backward_train(
         Outputs.
     activation : {"none", "relu", "relu6"}
     """
-    if dshortcut is None:
-        y = (x.astype(np.float64) - mean) * inv_std * gamma + offset
-    gradient = _pass_on(y, dy, activation)
+    found = (x.astype(np.float64) - mean) * inv_std * gamma + offset if y is None or dshortcut is None else y
+    gradient = _pass_on(found, dy, activation)
     if dshortcut is not None:
         dshortcut[...] = gradient
     batch_norm_backward_train(x, gamma, mean, inv_std, gradient, dx, dgamma, dbeta)
