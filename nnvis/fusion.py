@@ -46,6 +46,10 @@ class _BatchNormActivation(Layer):
     norm: BatchNorm2d
     activation: str
 
+    @property
+    def kind(self) -> str:
+        return f"{self.norm.kind} + {ACTIVATION_KINDS[self.activation]}"
+
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return self.norm.parameters(*shapes)
 
@@ -82,6 +86,7 @@ class _BatchNormActivation(Layer):
 
 #: Activations that batch normalisation can have behind it.
 _ACTIVATIONS: dict[type[Layer], str] = {ReLU: "relu", ReLU6: "relu6"}
+ACTIVATION_KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
 
 
 def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]) -> list[Node]:
@@ -122,15 +127,9 @@ def _fused(
         for name, other in (before.inputs, before.inputs[::-1]):
             norm = nodes.get(name)
             fits = norm is not None and name in hidden and isinstance(norm.layer, BatchNorm2d)
-            if fits and shapes[other] == shapes[name] and other in needed and _comes_first(other, name, nodes):
+            if fits and shapes[other] == shapes[name] and other in needed:
                 return _together(norm, (other,), last, (name, before.name, last.name))  # type: ignore[arg-type]
     return None
-
-
-def _comes_first(other: str, norm: str, nodes: Mapping[str, Node]) -> bool:
-    """Whether `other` is no later than `norm`: of two normalisations that are added the later one is fused."""
-    order = list(nodes)
-    return other not in nodes or order.index(other) <= order.index(norm)
 
 
 def _together(norm: Node, shortcut: tuple[str, ...], last: Node, covers: tuple[str, ...]) -> FusedNode:

@@ -23,6 +23,7 @@ COMMANDS = {
     "eval": ("evaluate", "measure a trained run on test data"),
     "predict": ("predict", "classify images with a trained run"),
     "summary": ("summary", "show a network's nodes, shapes, parameters and costs"),
+    "plan": ("plan", "show what a pass runs: algorithms, fusions, memory"),
     "zoo": ("zoo", "list the networks that come with nnvis"),
     "datasets": ("datasets", "list the data sets that nnvis knows by name"),
     "gradcheck": ("gradcheck", "check a network's gradients against finite differences"),
