@@ -65,6 +65,10 @@ def _add_optimisation(group: Any) -> None:
 def _add_run(group: Any) -> None:
     group.add_argument("--seed", type=a.whole, default=0, metavar="N", help="of weights, order and dropout (0)")
     a.add_compute(group)
+    group.add_argument(
+        "--precision", choices=("fast", "exact"),
+        help="exact convolves by direct sums only (default: fast, which rounds in other ways where that is quicker)",
+    )  # fmt: skip
     group.add_argument("--out", metavar="FOLDER", help="where to save (default: runs/NET-DATA...)")
     group.add_argument("--resume", metavar="FOLDER", help="go on with the run that is saved there")
     group.add_argument("--checkpoint-every", metavar="N|TIME", help="steps or time, such as 500 or 5m (60s)")

@@ -36,7 +36,7 @@ def start(args: argparse.Namespace) -> int:
         graph = graph_for_data(args.net, args.net_option, data, single=args.loss == "bce")
         graph.init = init or graph.init
         options = train_options(args, data, graph)
-        net = Network(graph, device=args.device or "cpu", seed=args.seed)
+        net = Network(graph, args.device or "cpu", args.seed, args.precision or "fast")
         return make_training(net, data, options, args.out or "auto", source=source, stop=stop)
 
     return _run(args, make)

@@ -94,7 +94,12 @@ class RunFolder:
         write_json(self.path / "environment.json", environment(net.device.name))
         config = {
             "options": options.config(),
-            "net": {"name": net.graph.name, "seed": net.seed, "device": net.device.name},
+            "net": {
+                "name": net.graph.name,
+                "seed": net.seed,
+                "device": net.device.name,
+                "precision": net.precision,
+            },
             "data": facts,
             "source": None if source is None else source.config(),
         }
@@ -141,7 +146,8 @@ class RunFolder:
     def network(self, device: str | None = None) -> Network:
         """The run's network with its seed and initial weights, on its device or another one."""
         config = self.config()["net"]
-        return Network(self.graph(), device=device or config["device"], seed=config["seed"])
+        precision = config.get("precision", "fast")
+        return Network(self.graph(), device or config["device"], config["seed"], precision)
 
     def load_last(self, fingerprint: str | None = None) -> Checkpoint:
         """The newest checkpoint."""
