@@ -7,7 +7,17 @@ import numpy as np
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks
 from kernels.cpu.microkernels import transpose_block
-from kernels.cpu.simd import address, load_scalar, store_scalar
+from kernels.cpu.simd import (
+    address,
+    even_lanes,
+    interleave_high,
+    interleave_low,
+    load,
+    load_scalar,
+    odd_lanes,
+    store,
+    store_scalar,
+)
 
 
 @inner
@@ -16,6 +26,43 @@ def _transpose_corner(x, y, rows, columns, first_row, first_column):
     for i in range(rows):
         for j in range(first_column if i < first_row else 0, columns):
             store_scalar(y + 4 * (j * rows + i), load_scalar(x + 4 * (i * columns + j)))
+
+
+@inner
+def _interleave(x, y, count):
+    """Two rows of `count` floats become pairs."""
+    whole, second = count & -8, x + 4 * count
+    for j in range(0, whole, 8):
+        a, b = load(x + 4 * j), load(second + 4 * j)
+        store(y + 8 * j, interleave_low(a, b))
+        store(y + 8 * j + 32, interleave_high(a, b))
+    for j in range(whole, count):
+        store_scalar(y + 8 * j, load_scalar(x + 4 * j))
+        store_scalar(y + 8 * j + 4, load_scalar(second + 4 * j))
+
+
+@inner
+def _separate(x, y, count):
+    """`count` pairs become two rows."""
+    whole, second = count & -8, y + 4 * count
+    for j in range(0, whole, 8):
+        a, b = load(x + 8 * j), load(x + 8 * j + 32)
+        store(y + 4 * j, even_lanes(a, b))
+        store(second + 4 * j, odd_lanes(a, b))
+    for j in range(whole, count):
+        store_scalar(y + 4 * j, load_scalar(x + 8 * j))
+        store_scalar(second + 4 * j, load_scalar(x + 8 * j + 4))
+
+
+@inner
+def _shuffle_pairs(x, y, rows, columns, start, stop):
+    """As :func:`_shuffle_rows` for tables of two rows, or of two columns, as ShuffleNet has them."""
+    line = 4 * rows * columns
+    for pixel in range(start, stop):
+        if rows == 2:
+            _interleave(x + pixel * line, y + pixel * line, columns)
+        else:
+            _separate(x + pixel * line, y + pixel * line, rows)
 
 
 @inner
@@ -33,8 +80,11 @@ def _shuffle_rows(x, y, rows, columns, start, stop):
 def channel_shuffle_kernel(x, y, groups):
     """The channels of each pixel, a table of `groups` rows, transposed."""
     channels = x.shape[1]
-    arguments = (address(x), address(y), groups, channels // groups)
-    run_chunks(_shuffle_rows, arguments, x.shape[0], CHUNK // (channels + 1) + 1, x.size < SMALL)
+    arguments, chunk = (address(x), address(y), groups, channels // groups), CHUNK // (channels + 1) + 1
+    if groups == 2 or channels == 2 * groups:
+        run_chunks(_shuffle_pairs, arguments, x.shape[0], chunk, x.size < SMALL)
+    else:
+        run_chunks(_shuffle_rows, arguments, x.shape[0], chunk, x.size < SMALL)
 
 
 def channel_shuffle_forward(x: np.ndarray, y: np.ndarray, groups: int) -> None:

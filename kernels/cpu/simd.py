@@ -350,3 +350,26 @@ def lane_total(typingctx, vector):
         return builder.extract_element(total, INT32(0))
 
     return types.float32(float32x8), codegen
+
+
+# --- two vectors as one table -------------------------------------------------------------------------------------
+
+
+def _arrangement(lanes: list[int], meaning: str):
+    """Eight of the sixteen lanes of two vectors."""
+
+    @intrinsic
+    def function(typingctx, a, b):
+        def codegen(context, builder, signature, args):
+            return builder.shuffle_vector(args[0], args[1], ir.Constant(INT_VECTOR, lanes))
+
+        return float32x8(float32x8, float32x8), codegen
+
+    function.__doc__ = meaning
+    return function
+
+
+interleave_low = _arrangement([0, 8, 1, 9, 2, 10, 3, 11], "The first halves, lane by lane in turn: a0 b0 a1 b1 ...")
+interleave_high = _arrangement([4, 12, 5, 13, 6, 14, 7, 15], "The second halves, lane by lane in turn.")
+even_lanes = _arrangement(list(range(0, 16, 2)), "Every second lane of both, from the first.")
+odd_lanes = _arrangement(list(range(1, 16, 2)), "Every second lane of both, from the second.")
