@@ -127,8 +127,8 @@ def batch_norm_activation_forward_train(
     mean, inv_std : ndarray (C,)
         Outputs, as of :func:`batch_norm_forward_train`.
     offset : ndarray (C,)
-        Output: `beta`. (Faster forms add what rounding took from the mean, so that their backward pass finds the
-        activation's argument again.)
+        Output: `beta`, and what rounding took from the mean, times the factor of the channel. With it the backward pass
+        finds the activation's argument again.
     running_mean, running_var : ndarray (C,)
         Updated in place.
     momentum, eps : float
@@ -136,7 +136,8 @@ def batch_norm_activation_forward_train(
     """
     values = np.empty(x.shape)
     batch_norm_forward_train(x, gamma, beta, values, mean, inv_std, running_mean, running_var, momentum, eps)
-    offset[...] = beta
+    lost = mean.astype(np.float64) - x.astype(np.float64).mean(axis=0)
+    offset[...] = beta + lost * gamma * inv_std
     _activate(values if shortcut is None else values + shortcut, y, activation)
 
 

@@ -308,6 +308,10 @@ for _name in ("sigmoid", "tanh", "relu", "relu6", "gelu", "silu", "hard_sigmoid"
     CALLS[f"{_name}_backward"] = (Input(*ROWS), Input(*ROWS), Output(*ROWS))
 
 
+#: Outputs that hold what rounding took from others, so that they follow the type of the arrays.
+TAKES_ROUNDING_IN = {("batch_norm_activation_forward_train", 7)}
+
+
 def make_argument(kind, dtype, rng):
     """The value that stands for one entry of CALLS."""
     if isinstance(kind, Output):
@@ -347,6 +351,6 @@ def test_function_computes_in_double_precision_whatever_the_arrays_hold(name):
     _, double, returned = call(name, np.float64)
     _, single, returned_single = call(name, np.float32)
     assert returned == returned_single
-    for wide, narrow in zip(double, single, strict=True):
-        if isinstance(wide, np.ndarray):
+    for i, (wide, narrow) in enumerate(zip(double, single, strict=True)):
+        if isinstance(wide, np.ndarray) and (name, i) not in TAKES_ROUNDING_IN:
             np.testing.assert_array_equal(wide.astype(narrow.dtype), narrow)
