@@ -86,18 +86,11 @@ class PixelClass:
         Pixel number, within the source image, under the first tap. (Meaningless without taps.)
     taps : list of (int, int)
         Number of the tap (``kh * KW + kw``), and the pixels from the first tap's source to this one's.
-    columns : int
-        Length of a row of target pixels: the class is so many columns times some rows.
     """
 
     targets: np.ndarray
     sources: np.ndarray
     taps: list[tuple[int, int]]
-    columns: int
-
-    def is_whole_window(self, g: Geometry) -> bool:
-        """Whether all taps of an undilated 3x3 window meet every pixel."""
-        return g.kernel == (3, 3) and g.dilation == (1, 1) and len(self.taps) == 9
 
 
 @dataclass(frozen=True)
@@ -168,7 +161,7 @@ def _cross(axes, kernel_width: int, target_width: int, source_width: int) -> lis
             for kh, down in rows.taps
             for kw, right in columns.taps
         ]
-        classes.append(PixelClass(targets, sources, taps, columns.targets.size))
+        classes.append(PixelClass(targets, sources, taps))
     return classes
 
 

@@ -42,18 +42,17 @@ from kernels.cpu.microkernels import WIDE
     INNER_STRIDE,
     LANE_STRIDE,
     REVERSED,
-    PIXEL_STEP,
     PANEL_TABLE,
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(23)
+) = range(22)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
-#: Columns of a row of the class table: pixel and target offsets, pixels in an image, parts, how many, pixels in a row.
-CLASS_PIXELS, CLASS_TARGETS, CLASS_COUNT, CLASS_PARTS, CLASS_PART_COUNT, CLASS_COLUMNS, CLASS_FIELDS = range(7)
+#: Columns of a row of the class table: pixel and target offsets, pixels in an image, parts, how many.
+CLASS_PIXELS, CLASS_TARGETS, CLASS_COUNT, CLASS_PARTS, CLASS_PART_COUNT, CLASS_FIELDS = range(6)
 
 #: Most weight rows in one sum: so much of a panel stays in the second-level cache.
 PART_ROWS = 1536
@@ -115,9 +114,6 @@ def depthwise_plan(g: Geometry, backward: bool) -> np.ndarray:
     _sizes(h, g, side, g.output[2])
     _partition(h, g, side, panels=1)
     h[SERIAL] = g.images * np.prod(side.target) * g.taps < SERIAL_WORK
-    # 0 where rows of neighbours can not be done at once
-    usual = g.kernel == (3, 3) and g.dilation == (1, 1) and g.stride[1] <= (1 if backward else 2)
-    h[PIXEL_STEP] = g.stride[1] if usual else 0
     h[CLASS_TABLE] = _add_classes(tables, g, side, _depthwise_taps)
     h[SLICES] = _add_slices(tables, h, side)
     return tables.finish()
@@ -194,7 +190,7 @@ def _add_classes(tables: Tables, g: Geometry, side: _Side, parts_of: Callable) -
         targets = over_images(each.targets * side.target[2], int(h[TARGET_IMAGE]), int(h[GROUP]))
         parts = [[tables.add(taps), len(taps)] for taps in parts_of(g, side, each)]
         at = tables.add(sources), tables.add(targets)
-        rows.append([*at, each.targets.size, tables.add(parts), len(parts), each.columns])
+        rows.append([*at, each.targets.size, tables.add(parts), len(parts)])
     return tables.add(rows)
 
 

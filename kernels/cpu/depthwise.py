@@ -1,4 +1,7 @@
-"""Depthwise convolution: every channel with a filter of its own. Vectors run along the channels."""
+"""Depthwise convolution: every channel with a filter of its own. Vectors run along the channels.
+
+The usual windows have kernels of their own, in :mod:`kernels.cpu.depthwise_rows`; those here do any other.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,9 @@ from kernels.cpu import depthwise_tables as dt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.depthwise_tiles import (
     DEPTHWISE_PIXELS,
-    DEPTHWISE_ROW,
     DEPTHWISE_TAPS,
     depthwise_dot,
     depthwise_outer,
-    depthwise_row_1,
-    depthwise_row_2,
-    depthwise_row_outer,
 )
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
@@ -50,37 +49,15 @@ def _scattered(pixels, outs, count, x, w, start, y, taps, tap_count, channels, s
 
 
 @inner
-def _neighbours(pixels, outs, count, x, w, start, y, taps, channels, step):
-    """Tiles over `count` pixels of one row that meet a whole 3x3 window; the last tile overlaps the one before."""
-    row, first = entry(taps, 6), entry(taps, 1)
-    w_step = entry(taps, 3) - first
-    for p in range(0, count, DEPTHWISE_ROW):
-        q = min(p, count - DEPTHWISE_ROW)
-        source, target = x + 4 * entry(pixels, q), y + 4 * entry(outs, q)
-        if step == 1:
-            depthwise_row_1(source, row, w + 4 * first, w_step, start, target, channels)
-        else:
-            depthwise_row_2(source, row, w + 4 * first, w_step, start, target, channels)
-
-
-@inner
 def _segment(segment, images, x, w, start, y, plan, scratch_row):
-    """The pixels of one segment, row by row where they are neighbours."""
+    """The pixels of one segment."""
     at = entry(plan, ct.CLASS_TABLE) + entry(plan, segment) * ct.CLASS_FIELDS
-    p, high = entry(plan, segment + 1), min(entry(plan, segment + 2), images * entry(plan, at + ct.CLASS_COUNT))
+    low, high = entry(plan, segment + 1), min(entry(plan, segment + 2), images * entry(plan, at + ct.CLASS_COUNT))
     part, channels = entry(plan, at + ct.CLASS_PARTS), entry(plan, ct.INNER)
     taps, tap_count = plan + 4 * entry(plan, part), entry(plan, part + 1)
-    columns = entry(plan, at + ct.CLASS_COLUMNS)
-    step = entry(plan, ct.PIXEL_STEP) if tap_count == 9 and columns >= DEPTHWISE_ROW else 0
-    while p < high:
-        pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + p)
-        outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + p)
-        count = min(columns - p % columns, high - p) if step else high - p
-        if step and count >= DEPTHWISE_ROW:
-            _neighbours(pixels, outs, count, x, w, start, y, taps, channels, step)
-        else:
-            _scattered(pixels, outs, count, x, w, start, y, taps, tap_count, channels, scratch_row)
-        p += count
+    pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + low)
+    outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + low)
+    _scattered(pixels, outs, high - low, x, w, start, y, taps, tap_count, channels, scratch_row)
 
 
 @body
@@ -117,20 +94,15 @@ def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray
 
 
 @inner
-def _add_pixels(pairs, count, rows_of_nine, at, x, dy, private, plan):
+def _add_pixels(pairs, count, at, x, dy, private, plan):
     """Add `count` pixels to the private gradient, for taps from `at` on.
 
     Channels beyond a multiple of eight are in the last vector. Its sums lie apart, so that nothing is added twice.
     """
     channels = entry(plan, dt.CHANNELS)
     whole, last = channels & -8, 4 * (channels - 8)
-    row, row_floats, step = entry(plan, dt.SOURCE_ROW), entry(plan, dt.ROW_FLOATS), entry(plan, dt.SOURCE_STEP)
     for tail in range(2 if whole < channels else 1):
         shift, sums, width = (last, private + 4 * whole, 8) if tail else (0, private, whole)
-        if rows_of_nine:
-            source, gradient = x + shift + 4 * entry(pairs, 0), dy + shift + 4 * entry(pairs, 1)
-            depthwise_row_outer(source, row, step, gradient, channels, count, sums, row_floats, width)
-            continue
         for t in range(0, entry(plan, at + dt.CLASS_TAPS), DEPTHWISE_TAPS):
             taps = plan + 4 * (entry(plan, at + dt.CLASS_SHIFTS) + t)
             rows = plan + 4 * (entry(plan, at + dt.CLASS_ROWS) + t)
@@ -139,16 +111,11 @@ def _add_pixels(pairs, count, rows_of_nine, at, x, dy, private, plan):
 
 @inner
 def _chunk_class(low, high, at, x, dy, private, plan):
-    """The pixels from `low` to `high` of one class: a few neighbours of a row at a time, or any few."""
-    columns, step = entry(plan, at + dt.CLASS_COLUMNS), entry(plan, dt.STEP_PIXELS)
-    p = low
-    while p < high:
-        count = min(step, high - p)
-        if columns:
-            count = min(count, columns - p % columns)
+    """The pixels from `low` to `high` of one class, a few at a time."""
+    step = entry(plan, dt.STEP_PIXELS)
+    for p in range(low, high, step):
         pairs = plan + 4 * (entry(plan, at + dt.CLASS_PIXELS) + 2 * p)
-        _add_pixels(pairs, count, columns, at, x, dy, private, plan)
-        p += count
+        _add_pixels(pairs, min(step, high - p), at, x, dy, private, plan)
 
 
 @inner

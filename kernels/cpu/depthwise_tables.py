@@ -24,14 +24,11 @@ from kernels.cpu.depthwise_tiles import DEPTHWISE_TAPS
     CLASS_COUNT,
     CLASS_TABLE,
     SERIAL,
-    SOURCE_ROW,
-    SOURCE_STEP,
     HEADER,
-) = range(16)
+) = range(14)
 
-#: Columns of a row of the class table: pixel pairs, pixels, tap shifts, weight rows, taps, and pixels in a row where
-#: all meet a whole 3x3 window (else 0).
-CLASS_PIXELS, CLASS_SIZE, CLASS_SHIFTS, CLASS_ROWS, CLASS_TAPS, CLASS_COLUMNS, CLASS_FIELDS = range(7)
+#: Columns of a row of the class table: pixel pairs, pixels, tap shifts, weight rows, taps.
+CLASS_PIXELS, CLASS_SIZE, CLASS_SHIFTS, CLASS_ROWS, CLASS_TAPS, CLASS_FIELDS = range(6)
 
 #: Most private copies of the weights.
 MOST_CHUNKS = 16
@@ -51,7 +48,6 @@ def weight_plan(g: Geometry) -> np.ndarray:
     h[SERIAL] = g.images * pixels * channels * g.taps < SERIAL_WORK
     h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, g.images)
     h[SLICES] = 1 if h[SERIAL] else min(pixels, MOST_CHUNKS // int(h[CHUNKS]))
-    h[SOURCE_ROW], h[SOURCE_STEP] = g.input[1] * channels, g.stride[1] * channels
     h[STEP_PIXELS] = min(64, max(4, STEP_FLOATS // channels))
     # a row holds whole vectors of channels, and one more vector that ends at the last channel
     h[ROW_FLOATS] = channels // 8 * 8 + 8
@@ -69,5 +65,4 @@ def _class_row(tables: Tables, g: Geometry, each: PixelClass) -> list[int]:
     idle = -len(rows) % DEPTHWISE_TAPS
     shifts += [shifts[0]] * idle
     rows += [g.taps * int(h[ROW_FLOATS])] * idle
-    columns = each.columns if each.is_whole_window(g) else 0
-    return [tables.add(pairs), each.targets.size, tables.add(shifts), tables.add(rows), len(each.taps), columns]
+    return [tables.add(pairs), each.targets.size, tables.add(shifts), tables.add(rows), len(each.taps)]

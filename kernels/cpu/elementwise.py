@@ -12,7 +12,6 @@ from kernels.cpu import broadcast
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
-from kernels.cpu.rectifiers import relu, relu6
 from kernels.cpu.simd import address
 from kernels.cpu.tails import copy_floats, read, write, zero_floats
 
@@ -31,34 +30,13 @@ def _scale(x, factor):
     return x * factor
 
 
-def _add_relu(a, b, p):
-    return relu(a + b, p)
-
-
-def _add_relu6(a, b, p):
-    return relu6(a + b, p)
-
-
 _add_body, _multiply_body, _scale_body = map_two(_add), map_two(_multiply), map_one(_scale)
-_add_relu_body, _add_relu6_body = map_two(_add_relu), map_two(_add_relu6)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def add_kernel(a, b, y):
     """``y = a + b``."""
     run_chunks(_add_body, (address(a), address(b), address(y), _NO_PARAMETER), y.size, CHUNK, y.size < SMALL)
-
-
-@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
-def add_relu_kernel(a, b, y):
-    """``y = relu(a + b)``."""
-    run_chunks(_add_relu_body, (address(a), address(b), address(y), _NO_PARAMETER), y.size, CHUNK, y.size < SMALL)
-
-
-@kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
-def add_relu6_kernel(a, b, y):
-    """``y = relu6(a + b)``."""
-    run_chunks(_add_relu6_body, (address(a), address(b), address(y), _NO_PARAMETER), y.size, CHUNK, y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
@@ -146,30 +124,6 @@ def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
         add_kernel(*flatten(a, b, y))
     else:
         broadcast.add(a, b, y)
-
-
-def add_relu_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """``y = relu(a + b)``; the gradient of both operands is what ``relu_backward`` makes of `y`.
-
-    Parameters
-    ----------
-    a, b : ndarray, same shape
-    y : ndarray, same shape
-        Output; may be `a` or `b` itself.
-    """
-    add_relu_kernel(*flatten(a, b, y))
-
-
-def add_relu6_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """``y = relu6(a + b)``; the gradient of both operands is what ``relu6_backward`` makes of `y`.
-
-    Parameters
-    ----------
-    a, b : ndarray, same shape
-    y : ndarray, same shape
-        Output; may be `a` or `b` itself.
-    """
-    add_relu6_kernel(*flatten(a, b, y))
 
 
 def add_backward(dy: np.ndarray, da: np.ndarray | None, db: np.ndarray | None) -> None:

@@ -16,8 +16,9 @@ import numpy as np
 
 from kernels.cpu.jit import inner
 from kernels.cpu.lanes import compiled
+from kernels.cpu.microkernels import prefetch
 from kernels.cpu.tails import zero_floats
-from kernels.cpu.wide import BYTES, add, float32x16, fma, load, prefetch, splat, store, sub
+from kernels.cpu.wide import BYTES, add, float32x16, fma, load, splat, store, sub
 
 _ZERO = np.float32(0)
 #: Wide rows that a map treats side by side, and bytes that a sum treats before it goes on to the next columns.

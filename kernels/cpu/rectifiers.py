@@ -19,8 +19,7 @@ _NO_PARAMETER = np.float32(0)
 # --- the formulas: (x, parameter) or (saved, dy, parameter) --------------------------------------
 
 
-def relu(x, p):
-    """The rectifier, for other formulas too."""
+def _relu(x, p):
     return (x < 0.0).where(0.0, x)
 
 
@@ -36,8 +35,7 @@ def _leaky_relu_slope(x, dy, slope):
     return (x > 0.0).where(dy, dy * slope)
 
 
-def relu6(x, p):
-    """The rectifier capped at six, for other formulas too."""
+def _relu6(x, p):
     return vmath.clamp(x, 0.0, 6.0)
 
 
@@ -64,7 +62,7 @@ def _hard_swish_slope(x, dy, p):
 
 # --- the kernels ---------------------------------------------------------------------------------
 
-_relu_body = map_one(relu)
+_relu_body = map_one(_relu)
 _relu_slope_body = map_two(_relu_slope)
 
 
@@ -100,7 +98,7 @@ def leaky_relu_backward_kernel(x, dy, dx, slope):
     run_chunks(_leaky_relu_slope_body, arguments, dx.size, CHUNK, dx.size < SMALL)
 
 
-_relu6_body = map_one(relu6)
+_relu6_body = map_one(_relu6)
 _relu6_slope_body = map_two(_relu6_slope)
 
 

@@ -25,19 +25,25 @@ BYTE_VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
 class VectorType(types.Type):
-    """Numba's view of eight float32 lanes."""
+    """Numba's view of so many float32 lanes."""
 
-    def __init__(self):
-        super().__init__(name="float32x8")
+    def __init__(self, lanes: int):
+        super().__init__(name=f"float32x{lanes}")
+        self.lanes = lanes
+
+    @property
+    def llvm(self) -> ir.VectorType:
+        """The same, as LLVM sees it."""
+        return ir.VectorType(FLOAT, self.lanes)
 
 
-float32x8 = VectorType()
+float32x8 = VectorType(LANES)
 
 
 @register_model(VectorType)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager, fe_type):
-        super().__init__(manager, fe_type, VECTOR)
+        super().__init__(manager, fe_type, fe_type.llvm)
 
 
 # --- LLVM building blocks, used here and by the register-tiled micro-kernels ---------------------------------
@@ -123,25 +129,38 @@ def address(typingctx, array):
     return types.intp(array), codegen
 
 
-@intrinsic
-def load(typingctx, place):
-    """Eight floats at address `place`."""
+def loading(vector: VectorType):
+    """The function that reads a vector of this type."""
 
-    def codegen(context, builder, signature, args):
-        return builder.load(builder.inttoptr(args[0], VECTOR.as_pointer()), align=4)
+    @intrinsic
+    def load(typingctx, place):
+        """The floats from address `place` on."""
 
-    return float32x8(types.intp), codegen
+        def codegen(context, builder, signature, args):
+            return builder.load(builder.inttoptr(args[0], vector.llvm.as_pointer()), align=4)
+
+        return vector(types.intp), codegen
+
+    return load
 
 
-@intrinsic
-def store(typingctx, place, vector):
-    """Write eight floats to address `place`."""
+def storing(vector: VectorType):
+    """The function that writes a vector of this type."""
 
-    def codegen(context, builder, signature, args):
-        builder.store(args[1], builder.inttoptr(args[0], VECTOR.as_pointer()), align=4)
-        return context.get_dummy_value()
+    @intrinsic
+    def store(typingctx, place, value):
+        """Write the floats to address `place` and on."""
 
-    return types.void(types.intp, float32x8), codegen
+        def codegen(context, builder, signature, args):
+            builder.store(args[1], builder.inttoptr(args[0], vector.llvm.as_pointer()), align=4)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, vector), codegen
+
+    return store
+
+
+load, store = loading(float32x8), storing(float32x8)
 
 
 @intrinsic
@@ -191,14 +210,22 @@ def store_bytes(typingctx, place, vector):
 # --- arithmetic ----------------------------------------------------------------------------------------------
 
 
-@intrinsic
-def splat(typingctx, value):
-    """One float32 in all lanes."""
+def splatting(vector: VectorType):
+    """The function that makes a vector of this type of one float."""
 
-    def codegen(context, builder, signature, args):
-        return broadcast_lane(builder, args[0])
+    @intrinsic
+    def splat(typingctx, value):
+        """One float32 in all lanes."""
 
-    return float32x8(types.float32), codegen
+        def codegen(context, builder, signature, args):
+            return broadcast_lane(builder, args[0], vector.llvm)
+
+        return vector(types.float32), codegen
+
+    return splat
+
+
+splat = splatting(float32x8)
 
 
 @intrinsic

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.reference.activations import relu6_forward, relu_forward
-
 
 def _sum_to(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Sum a float64 `gradient` over the axes along which an array of `shape` was repeated."""
@@ -31,30 +29,6 @@ def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
         Output, of the broadcast shape.
     """
     y[...] = a.astype(np.float64) + b.astype(np.float64)
-
-
-def add_relu_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """``y = relu(a + b)``; the gradient of both operands is what ``relu_backward`` makes of `y`.
-
-    Parameters
-    ----------
-    a, b : ndarray, same shape
-    y : ndarray, same shape
-        Output; may be `a` or `b` itself.
-    """
-    relu_forward(a.astype(np.float64) + b, y)
-
-
-def add_relu6_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """``y = relu6(a + b)``; the gradient of both operands is what ``relu6_backward`` makes of `y`.
-
-    Parameters
-    ----------
-    a, b : ndarray, same shape
-    y : ndarray, same shape
-        Output; may be `a` or `b` itself.
-    """
-    relu6_forward(a.astype(np.float64) + b, y)
 
 
 def add_backward(dy: np.ndarray, da: np.ndarray | None, db: np.ndarray | None) -> None:

@@ -127,12 +127,3 @@ def test_not_a_number_spoils_its_channel_there_and_back(activation, shortcut):
     spoiled = np.broadcast_to(np.arange(10) == 3, (70, 10))
     np.testing.assert_array_equal(np.isnan(y), spoiled)
     np.testing.assert_array_equal(np.isnan(dx), spoiled)
-
-
-@pytest.mark.parametrize("activation", ["relu", "relu6"])
-@FEW
-@given(size=st.sampled_from([1, 7, 8, 1000, 60_001]), seed=SEEDS)
-def test_a_sum_and_its_activation_agree(activation, size, seed):
-    a, b = 4 * normal(seed, size), 4 * normal(seed + 1, size)
-    a[size // 2] = np.nan
-    check(f"add_{activation}_forward", a, b, blank(size), outputs=[2], tolerance=1e-6)

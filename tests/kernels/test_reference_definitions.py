@@ -233,8 +233,6 @@ CALLS = {
     "stochastic_depth_forward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
     "stochastic_depth_backward": (Input(*ROWS), Output(*ROWS), 0.5, 2.0, 77),
     "add_forward": (Input(4, 1), Input(1, 6), Output(*ROWS)),
-    "add_relu_forward": (Input(*ROWS), Input(*ROWS), Output(*ROWS)),
-    "add_relu6_forward": (Input(*ROWS), Input(*ROWS), Output(*ROWS)),
     "add_backward": (Input(*ROWS), Output(4, 1), Output(1, 6)),
     "multiply_forward": (Input(4, 1), Input(1, 6), Output(*ROWS)),
     "multiply_backward": (Input(4, 1), Input(1, 6), Input(*ROWS), Output(4, 1), Output(1, 6)),
