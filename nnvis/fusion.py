@@ -44,11 +44,15 @@ class _BatchNormActivation(Layer):
     backward_reads: ClassVar[frozenset[str]] = frozenset({"x", "y", "dy"})
 
     norm: BatchNorm2d
+    added: bool
     activation: str
+
+    def reads_back(self, number: int) -> bool:
+        return number == 0  # not the shortcut
 
     @property
     def kind(self) -> str:
-        return f"{self.norm.kind} + {ACTIVATION_KINDS[self.activation]}"
+        return " + ".join([self.norm.kind, *["Add"] * self.added, _KINDS[self.activation]])
 
     def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
         return self.norm.parameters(*shapes)
@@ -61,7 +65,7 @@ class _BatchNormActivation(Layer):
 
     def forward(self, at: Flow) -> None:
         x, y, gamma, beta = rows(at.xs[0]), rows(at.y), at.params["weight"], at.params["bias"]
-        shortcut = rows(at.xs[1]) if len(at.xs) == 2 else None
+        shortcut = rows(at.xs[1]) if self.added else None
         running = at.buffers["running_mean"], at.buffers["running_var"]
         if not at.training:
             at.kernels.batch_norm_activation_forward_inference(
@@ -77,7 +81,7 @@ class _BatchNormActivation(Layer):
     def backward(self, at: Flow) -> None:
         batch = at.caches["mean"], at.caches["inv_std"], at.caches["offset"]
         dx = rows(at.dxs[0] if at.dxs[0] is not None else at.dy)
-        shortcut = (rows(at.y), rows(at.dxs[1])) if len(at.xs) == 2 else (None, None)  # type: ignore[arg-type]
+        shortcut = (rows(at.y), rows(at.dxs[1])) if self.added else (None, None)  # type: ignore[arg-type]
         at.kernels.batch_norm_activation_backward_train(
             rows(at.xs[0]), at.params["weight"], *batch, shortcut[0], rows(at.dy), dx, shortcut[1],
             at.grads["weight"], at.grads["bias"], self.activation,
@@ -86,7 +90,7 @@ class _BatchNormActivation(Layer):
 
 #: Activations that batch normalisation can have behind it.
 _ACTIVATIONS: dict[type[Layer], str] = {ReLU: "relu", ReLU6: "relu6"}
-ACTIVATION_KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
+_KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
 
 
 def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]) -> list[Node]:
@@ -133,5 +137,5 @@ def _fused(
 
 
 def _together(norm: Node, shortcut: tuple[str, ...], last: Node, covers: tuple[str, ...]) -> FusedNode:
-    layer = _BatchNormActivation(norm.layer, _ACTIVATIONS[type(last.layer)])  # type: ignore[arg-type]
+    layer = _BatchNormActivation(norm.layer, bool(shortcut), _ACTIVATIONS[type(last.layer)])  # type: ignore[arg-type]
     return FusedNode(last.name, layer, (*norm.inputs, *shortcut), norm.name, covers)

@@ -126,9 +126,9 @@ class Plan:
         for node in self.nodes:
             layer = node.layer
             self._owner[node.name] = self._owner[node.inputs[0]] if layer.is_view else node.name
-            for name in node.inputs:
+            for number, name in enumerate(node.inputs):
                 reads[self._owner[name]].add(self._step_of[node.name])
-                if self.mode.backward and "x" in layer.backward_reads:
+                if self.mode.backward and layer.reads_back(number):
                     reads[self._owner[name]].add(self._back(node))
             if self.mode.backward and "y" in layer.backward_reads:
                 reads[self._owner[node.name]].add(self._back(node))
@@ -312,6 +312,21 @@ class Plan:
         if each.target is each.first:
             return lambda: kernels.accumulate(target, second)
         return lambda: kernels.add_forward(first, second, target)
+
+    def written_bytes(self) -> dict[str, int]:
+        """Bytes of memory that each node writes anew, its caches among them; 0 for views and what works in place."""
+        written, seen = {}, {self._values[INPUT]}
+        for node in self.nodes:
+            own = [storage for (name, _), storage in self._caches.items() if name == node.name]
+            if self._values[node.name] not in seen:
+                own.append(self._values[node.name])
+            seen.update(own)
+            written[node.name] = sum(storage.nbytes for storage in own)
+        return written
+
+    def hands_back(self, name: str) -> bool:
+        """Whether a node computes the gradient of an input, which some node before it needs."""
+        return any(step.node.name == name and any(step.writes) for step in self._backward)
 
     @property
     def hidden(self) -> set[str]:

@@ -93,8 +93,8 @@ def _longest_first(nodes: list[NodeTime]) -> list[NodeTime]:
 def profile(graph: Graph, batch: int, steps: int = 7) -> Profile:
     """Take the times of training steps with SGD and momentum.
 
-    Nothing is watched, so that memory is shared and nodes are fused as in any other step; a node that another one
-    computes along takes no time of its own.
+    Nothing is watched, so that memory is shared and nodes are fused as in any other step, under the name of the
+    last one.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def profile(graph: Graph, batch: int, steps: int = 7) -> Profile:
     alone = statistics.median(stepper.step() for _ in range(steps))
     laps = [stepper.timed_step() for _ in range(steps)]
     median = {key: statistics.median(lap[key] for lap in laps) for key in laps[0]}
-    return Profile(_node_times(graph, batch, median), alone)
+    return Profile(_node_times(graph, stepper.kinds(), batch, median), alone)
 
 
 class _Stepper:
@@ -123,6 +123,10 @@ class _Stepper:
         self.labels = random.integers(0, net.output_shape[-1], batch)
         self.updater = SGD(lr=0.001, momentum=0.9).bind(net.parameters, net.device)
         self.bound = PlanLoss(self.loss, net.plan(batch, _TRAINING))
+
+    def kinds(self) -> dict[str, str]:
+        """Of what runs, by name: fused nodes have the kinds of all that they compute."""
+        return {node.name: node.layer.kind for node in self.net.plan(len(self.x), _TRAINING).nodes}
 
     def step(self) -> float:
         """Seconds of one step."""
@@ -159,8 +163,11 @@ class _Clock:
         self.last = time.perf_counter()
 
 
-def _node_times(graph: Graph, batch: int, seconds: dict[tuple[str, str], float]) -> list[NodeTime]:
-    rows = [(row.name, row.kind, 2.0 * batch * row.multiply_adds) for row in graph.summary()]
+def _node_times(
+    graph: Graph, kinds: dict[str, str], batch: int, seconds: dict[tuple[str, str], float]
+) -> list[NodeTime]:
+    summary = (row for row in graph.summary() if row.name in kinds)
+    rows = [(row.name, kinds[row.name], 2.0 * batch * row.multiply_adds) for row in summary]
     first = _without_input_gradient(graph)
     return [
         NodeTime(

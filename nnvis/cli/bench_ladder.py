@@ -54,7 +54,8 @@ def run(args: argparse.Namespace) -> int:
 def _print_head(ladder: Ladder, rung: Rung) -> None:
     work = f"{console.scaled(ladder.flops)} operations, {rung.intensity:.1f} for each byte"
     print(f"{ladder.operation} {ladder.problem}: {work}.")
-    print(f"A thread of this machine cannot exceed {rung.bound:.0f} Gflop/s at that; the bars end there.\n")
+    print(f"A thread of this machine cannot exceed {rung.bound:.0f} Gflop/s at that, which the mark | shows; only what")
+    print("needs fewer operations than the formula goes beyond it.\n")
 
 
 def _print_rung(rung: Rung) -> None:

@@ -58,11 +58,12 @@ def _print(name: str, plan: Plan, rows: list[PlanRow]) -> None:
     purpose = "a training step" if plan.mode.training else "inference"
     print(f"{name}: {purpose} of batch {plan.batch}, {len(rows)} steps\n")
     console.print_table(["…step", "does", "algorithm", ">output", ">memory"], [_cells(row) for row in rows])
-    fused = sum(len(row.nodes) for row in rows if len(row.nodes) > 1)
     print(
         f"\nactivations, gradients and caches take {console.bytes_text(plan.nbytes)} at once: memory is used again as\n"
-        f"soon as its last reader is done. {fused} nodes run fused; one that is watched runs alone, with the same bits."
+        "soon as its last reader is done"
     )
+    if fused := sum(len(row.nodes) for row in rows if len(row.nodes) > 1):
+        print(f"{fused} nodes run fused with others; one that is watched runs alone, with the same bits")
 
 
 def _cells(row: PlanRow) -> list[str]:

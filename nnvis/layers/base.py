@@ -183,6 +183,10 @@ class Layer:
         """Multiply-accumulate operations of one forward pass over one example."""
         return 0
 
+    def reads_back(self, number: int) -> bool:
+        """Whether ``backward`` reads input `number`."""
+        return "x" in self.backward_reads
+
     # --- what the layer does ------------------------------------------------------------------------------
 
     def forward(self, at: Flow) -> None:

@@ -100,21 +100,22 @@ class Conv2d(Layer):
         return height * width * math.prod(self._weight_shape(shapes[0]))
 
     @property
-    def _geometry(self) -> tuple[Pair, Pair, Pair, int]:
+    def geometry(self) -> tuple[Pair, Pair, Pair, int]:
+        """Stride, padding, dilation and groups, in the order of kernels."""
         return self.stride, self.padding, self.dilation, self.groups
 
-    def _how(self, at: Flow) -> tuple[Pair, Pair, Pair, int, str]:
+    def how(self, at: Flow) -> tuple[Pair, Pair, Pair, int, str]:
         """Geometry and algorithm."""
-        return *self._geometry, "direct" if at.exact else "auto"
+        return *self.geometry, "direct" if at.exact else "auto"
 
     def forward(self, at: Flow) -> None:
-        at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self._how(at))
+        at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self.how(at))
 
     def backward(self, at: Flow) -> None:
         if at.grads:
-            at.kernels.conv2d_backward_weights(at.x, at.dy, at.grads["weight"], at.grads.get("bias"), *self._how(at))
+            at.kernels.conv2d_backward_weights(at.x, at.dy, at.grads["weight"], at.grads.get("bias"), *self.how(at))
         if at.dx is not None:
-            at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self._how(at))
+            at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.how(at))
 
 
 def _padding(padding: Any, kernel: Pair, dilation: Pair) -> Pair:

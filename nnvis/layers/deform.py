@@ -70,11 +70,11 @@ class DeformConv2d(Conv2d):
 
     def forward(self, at: Flow) -> None:
         weights = at.params["weight"], at.params.get("bias")
-        at.kernels.deform_conv2d_forward(*self._inputs(at), *weights, at.y, *self._geometry)
+        at.kernels.deform_conv2d_forward(*self._inputs(at), *weights, at.y, *self.geometry)
 
     def backward(self, at: Flow) -> None:
         inputs, weights = self._inputs(at), (at.grads["weight"], at.grads.get("bias"))
-        at.kernels.deform_conv2d_backward_weights(*inputs, at.dy, *weights, *self._geometry)
+        at.kernels.deform_conv2d_backward_weights(*inputs, at.dy, *weights, *self.geometry)
         if any(dx is not None for dx in at.dxs):
             dxs = (*at.dxs, None)[:3]
-            at.kernels.deform_conv2d_backward_data(*inputs, at.params["weight"], at.dy, *dxs, *self._geometry)
+            at.kernels.deform_conv2d_backward_data(*inputs, at.params["weight"], at.dy, *dxs, *self.geometry)

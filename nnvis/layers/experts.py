@@ -110,13 +110,13 @@ class CondConv2d(Layer):
         x, routing = at.xs
         for name, value in at.params.items():
             at.kernels.matmul(routing, _flat(value), _flat(at.caches[name]), False, False)
-        geometry = self._one()._how(at)
+        geometry = self._one().how(at)
         for n, filters in enumerate(at.caches["weight"]):
             bias = at.caches["bias"][n] if self.bias else None
             at.kernels.conv2d_forward(x[n : n + 1], filters, bias, at.y[n : n + 1], *geometry)
 
     def backward(self, at: Flow) -> None:
-        (x, routing), geometry = at.xs, self._one()._how(at)
+        (x, routing), geometry = at.xs, self._one().how(at)
         filters, slopes = at.caches["weight"], at.caches["weight_gradient"]
         for n in range(len(x)):
             one, dy = slice(n, n + 1), at.dy[n : n + 1]
