@@ -41,10 +41,11 @@ def _reduction(combine, meaning: str):
     @intrinsic
     def function(typingctx, vector):
         def codegen(context, builder, signature, args):
-            total, undefined = args[0], ir.Constant(float32x16.llvm, ir.Undefined)
+            total = args[0]
             for half in (8, 4, 2, 1):
-                upper = ir.Constant(ir.VectorType(INT32, LANES), [lane % LANES for lane in range(half, half + LANES)])
-                total = combine(builder, total, builder.shuffle_vector(total, undefined, upper))
+                parts = [ir.Constant(ir.VectorType(INT32, half), list(range(i, i + half))) for i in (0, half)]
+                nothing = ir.Constant(total.type, ir.Undefined)
+                total = combine(builder, *(builder.shuffle_vector(total, nothing, part) for part in parts))
             return builder.extract_element(total, INT32(0))
 
         return types.float32(float32x16), codegen
