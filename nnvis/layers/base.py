@@ -274,7 +274,7 @@ def whole(value: Any, name: str, minimum: int) -> int:
 
 def rows(array: np.ndarray) -> np.ndarray:
     """A view ``(M, C)`` of an array ``(..., C)``."""
-    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def fraction(value: Any, name: str) -> float:
