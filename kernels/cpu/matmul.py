@@ -33,8 +33,8 @@ def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, trans
         conv_weights.run(product(inner, rows, columns), a, right, c, None)
 
 
-def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-    """Linear layer, ``y = x @ w + b``.
+def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str = "none") -> None:
+    """Linear layer, ``y = activation(x @ w + b)``.
 
     Parameters
     ----------
@@ -43,11 +43,13 @@ def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.nda
     b : ndarray (out,) or None
     y : ndarray (N, out)
         Output.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sums.
     """
     if len(x) <= row_products.MOST_ROWS:
-        row_products.run(x, w, b, y)
+        row_products.run(x, w, b, y, activation)
     else:
-        conv_data.run(conv_tables.forward_plan(product(*x.shape, w.shape[1])), x, w, b, y)
+        conv_data.run(conv_tables.forward_plan(product(*x.shape, w.shape[1]), activation), x, w, b, y)
 
 
 def linear_backward_data(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from kernels.cpu import scratch
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
-from kernels.cpu.microkernels import prefetch
+from kernels.cpu.microkernels import ACTIVATIONS, prefetch
 from kernels.cpu.packing import CACHE_LINE, clear_floats, copy_floats
 from kernels.cpu.simd import load_scalar, store_scalar
 from kernels.cpu.wide import BYTES, LANES, fma, load, splat, store
@@ -26,16 +26,17 @@ _STEP, _AHEAD = 8, 16
 SERIAL_WORK = 150_000
 #: Most jobs, and fewest columns of one: shorter pieces of the weights' rows are slow to read.
 MOST_JOBS, FEWEST_COLUMNS = 8, 128
+_RELU6 = ACTIVATIONS["relu6"]
 # The plan.
-ROWS, INNER, COLUMNS, JOB_COLUMNS = range(4)
+ROWS, INNER, COLUMNS, JOB_COLUMNS, ACTIVATION = range(5)
 
 
 @functools.lru_cache(maxsize=512)
-def row_plan(rows: int, inner_size: int, columns: int) -> tuple[np.ndarray, int, bool]:
+def row_plan(rows: int, inner_size: int, columns: int, activation: str) -> tuple[np.ndarray, int, bool]:
     """The plan of a product, its number of jobs, and whether it is too small for threads."""
     jobs = max(1, min(MOST_JOBS, columns // FEWEST_COLUMNS))
     width = -(-columns // jobs // LANES) * LANES
-    plan = np.array([rows, inner_size, columns, width], np.int32)
+    plan = np.array([rows, inner_size, columns, width, ACTIVATIONS[activation]], np.int32)
     return plan, -(-columns // width), rows * inner_size * columns < SERIAL_WORK
 
 
@@ -84,9 +85,20 @@ def _add_rows_singly(x, w, stride, y, count, width):
         store_scalar(y + c, total)
 
 
+@inner
+def _activate(y, width, activation):
+    """Apply the activation of this number; NaN stays."""
+    for c in range(0, 4 * width, 4):
+        value = load_scalar(y + c)
+        if value < 0.0:
+            store_scalar(y + c, 0.0)
+        elif activation == _RELU6 and value > 6.0:
+            store_scalar(y + c, 6.0)
+
+
 @body
 def few_row_products(job, x, w, bias, y, unused, plan, scratch_row):
-    """Some columns of ``y = x w + bias``."""
+    """Some columns of ``y = activation(x w + bias)``."""
     rows, size, columns = entry(plan, ROWS), entry(plan, INNER), entry(plan, COLUMNS)
     first = job * entry(plan, JOB_COLUMNS)
     width = min(entry(plan, JOB_COLUMNS), columns - first)
@@ -105,11 +117,13 @@ def few_row_products(job, x, w, bias, y, unused, plan, scratch_row):
     for m in range(rows):
         place = x + 4 * (m * size + whole)
         _add_rows_singly(place, w + whole * line, columns, y + m * line, size - whole, width)
+        if entry(plan, ACTIVATION):
+            _activate(y + m * line, width, entry(plan, ACTIVATION))
 
 
-def run(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-    """``y = x @ w + b`` for at most :data:`MOST_ROWS` rows of `x`."""
+def run(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str = "none") -> None:
+    """``y = activation(x @ w + b)`` for at most :data:`MOST_ROWS` rows of `x`."""
     if y.size == 0:
         return
-    plan, jobs, serial = row_plan(*x.shape, w.shape[1])
+    plan, jobs, serial = row_plan(*x.shape, w.shape[1], activation)
     launch(few_row_products, 0, jobs, serial, (x, w, b, y, None), plan, scratch.thread_rows("tile", 1))

@@ -12,10 +12,10 @@ import numpy as np
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
 from kernels.cpu.lanes import compiled
-from kernels.cpu.simd import address, mul, select_better, select_eq, splat
+from kernels.cpu.simd import address, mul, select_better, select_eq, select_le, select_lt, splat
 from kernels.cpu.tails import read, read_bytes, write, write_bytes
 
-_ZERO, _ONE, _TWO, _THREE = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
+_ZERO, _ONE, _TWO, _THREE, _NOWHERE = (np.float32(number) for number in range(5))
 _QUARTER = np.float32(0.25)
 
 
@@ -29,11 +29,11 @@ def applies(size: tuple, output_size: tuple, kernel: tuple, stride: tuple, paddi
 
 
 @inner
-def _max_job(x, y, index, height, width, outputs_high, outputs, channels, job):
+def _max_job(x, y, index, height, width, outputs_high, outputs, channels, least, job):
     n, oh = job // outputs_high, job % outputs_high
     above = x + 4 * (n * height + 2 * oh) * width * channels
     step, line, at = 4 * channels, 4 * width * channels, job * outputs * channels
-    left = outputs * channels
+    left, least = outputs * channels, splat(least)
     for _ in range(outputs):
         for c in range(0, channels, 8):
             count = 8 if left - c >= 8 else channels - c
@@ -44,16 +44,17 @@ def _max_job(x, y, index, height, width, outputs_high, outputs, channels, job):
             winner = select_better(value, best, splat(_TWO), winner)
             best, value = select_better(value, best, value, best), read(place + line + step, count)
             winner = select_better(value, best, splat(_THREE), winner)
-            write(y + 4 * (at + c), select_better(value, best, value, best), count)
-            write_bytes(index + at + c, winner, count)
+            best = select_better(value, best, value, best)
+            write(y + 4 * (at + c), select_lt(best, least, least, best), count)
+            write_bytes(index + at + c, select_le(best, least, splat(_NOWHERE), winner), count)
         above, at, left = above + 2 * step, at + channels, left - channels
 
 
-@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[:,:,:,::1])", parallel=False)
-def max_pool_tiles_forward(x, y, index):
-    """2x2 maximum and its place in the tile."""
+@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[:,:,:,::1], f4)", parallel=False)
+def max_pool_tiles_forward(x, y, index, least):
+    """2x2 maximum and its place in the tile; where it is not above `least`, that and no place; NaN bounds nothing."""
     arguments = (
-        address(x), address(y), address(index), x.shape[1], x.shape[2], y.shape[1], y.shape[2], y.shape[3],
+        address(x), address(y), address(index), x.shape[1], x.shape[2], y.shape[1], y.shape[2], y.shape[3], least,
     )  # fmt: skip
     run_jobs(_max_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
 

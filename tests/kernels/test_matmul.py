@@ -119,3 +119,24 @@ def test_few_rows_let_nan_and_infinity_through():
     cpu.linear_forward(x, w, None, y)
     np.testing.assert_array_equal(y[0, :36], np.inf * w[3, :36])
     assert np.isnan(y[0, 36])
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize("shape", [*SHAPES, (30, 3300, 70)])
+def test_an_activation_in_the_same_pass_changes_no_bit(shape, activation):
+    rows, inputs, outputs = shape
+    x, w, b = random(rows, inputs), random(inputs, outputs, seed=1), random(outputs, seed=2)
+    x[-1, 0] = np.nan
+    y, expected = Guarded.unwritten((rows, outputs)), np.empty((rows, outputs), np.float32)
+    cpu.linear_forward(x, w, b, y.array, activation)
+    cpu.linear_forward(x, w, b, expected)
+    getattr(cpu, f"{activation}_forward")(expected, expected)
+    np.testing.assert_array_equal(y.array, expected)
+    assert y.is_intact()
+
+
+def test_the_textbook_applies_the_activation_to_the_sums():
+    x, w = random(5, 7), random(7, 9, seed=1)
+    y = np.empty((5, 9))
+    reference.linear_forward(x, w, None, y, "relu")
+    np.testing.assert_allclose(y, np.maximum(x.astype(np.float64) @ w, 0))
