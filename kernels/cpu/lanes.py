@@ -127,6 +127,11 @@ class Lanes:
         biased = b.add(b.fptosi(self.value, _integers_of(vector)), _integers(127, vector))
         return Lanes(b, b.bitcast(b.shl(biased, _integers(23, vector)), vector))
 
+    def int_bits(self) -> Lanes:
+        """Whole numbers as the bits of int32, to be stored."""
+        b, vector = self.builder, self.value.type
+        return Lanes(b, b.bitcast(b.fptosi(self.value, _integers_of(vector)), vector))
+
     def split(self) -> tuple[Lanes, Lanes]:
         """m and e with ``m * 2 ** e`` the value, 1 <= m < 2, for positive normal numbers."""
         b, vector = self.builder, self.value.type

@@ -12,8 +12,23 @@ import numpy as np
 
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
-from kernels.cpu.simd import add, address, fma, lane_total, load, load_scalar, mul, splat, store, store_scalar, sub
-from kernels.cpu.tails import read, read_filled, write, zero_floats
+from kernels.cpu.simd import address, load_scalar, store_scalar
+from kernels.cpu.tails import zero_floats
+from kernels.cpu.wide import (
+    BYTES,
+    LANES,
+    add,
+    fma,
+    lane_total,
+    load,
+    mul,
+    read,
+    read_filled,
+    splat,
+    store,
+    sub,
+    write,
+)
 
 _ZERO = np.float32(0)
 # Rows that are treated channel block by channel block while they lie in the first-level cache.
@@ -26,15 +41,15 @@ _MOST_JOBS = 16
 @inner
 def _sum(x, rows, width, line):
     """Sum over a unit; float64, from short float32 sums."""
-    total, whole = 0.0, width & -32
+    total, whole = 0.0, width & -(4 * LANES)
     for first in range(0, rows, _STEP):
         s, t, u, v = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
         for r in range(first, min(first + _STEP, rows)):
             place = x + 4 * r * line
-            for at in range(place, place + 4 * whole, 128):
-                s, t = add(s, load(at)), add(t, load(at + 32))
-                u, v = add(u, load(at + 64)), add(v, load(at + 96))
-            for c in range(whole, width, 8):
+            for at in range(place, place + 4 * whole, 4 * BYTES):
+                s, t = add(s, load(at)), add(t, load(at + BYTES))
+                u, v = add(u, load(at + 2 * BYTES)), add(v, load(at + 3 * BYTES))
+            for c in range(whole, width, LANES):
                 s = add(s, read(place + 4 * c, width - c))
         total += lane_total(add(add(s, t), add(u, v)))
     return total
@@ -43,15 +58,15 @@ def _sum(x, rows, width, line):
 @inner
 def _moments(x, rows, width, line, center):
     """``sum x - center`` and ``sum (x - center)^2`` over a unit; float64, from short float32 sums."""
-    middle, total, square, whole = splat(center), 0.0, 0.0, width & -16
+    middle, total, square, whole = splat(center), 0.0, 0.0, width & -(2 * LANES)
     for first in range(0, rows, _STEP):
         s, t, p, q = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
         for r in range(first, min(first + _STEP, rows)):
             place = x + 4 * r * line
-            for at in range(place, place + 4 * whole, 64):
-                u, v = sub(load(at), middle), sub(load(at + 32), middle)
+            for at in range(place, place + 4 * whole, 2 * BYTES):
+                u, v = sub(load(at), middle), sub(load(at + BYTES), middle)
                 s, t, p, q = add(s, u), add(t, v), fma(u, u, p), fma(v, v, q)
-            for c in range(whole, width, 8):
+            for c in range(whole, width, LANES):
                 u = sub(read_filled(place + 4 * c, width - c, middle), middle)
                 s, p = add(s, u), fma(u, u, p)
         total += lane_total(add(s, t))
@@ -61,16 +76,16 @@ def _moments(x, rows, width, line, center):
 
 @inner
 def _normalise(x, y, gamma, beta, rows, width, line, mean, scale):
-    m, a, whole = splat(mean), splat(scale), width & -8
+    m, a, whole = splat(mean), splat(scale), width & -LANES
     for first in range(0, rows, _STEP):
         last = min(first + _STEP, rows)
-        for c in range(0, whole, 8):
+        for c in range(0, whole, LANES):
             factor, offset = mul(load(gamma + 4 * c), a), load(beta + 4 * c)
             place = 4 * (first * line + c)
             for _ in range(first, last):
                 store(y + place, fma(sub(load(x + place), m), factor, offset))
                 place += 4 * line
-        for c in range(whole, width, 8):
+        for c in range(whole, width, LANES):
             factor, offset = mul(read(gamma + 4 * c, width - c), a), read(beta + 4 * c, width - c)
             for r in range(first, last):
                 place = 4 * (r * line + c)
@@ -78,25 +93,42 @@ def _normalise(x, y, gamma, beta, rows, width, line, mean, scale):
 
 
 @inner
-def _forward_units(x, gamma, beta, y, mean, inv_std, sizes, eps, start, stop):
-    pixels, channels, groups = sizes
-    width = channels // groups
-    share = 1.0 / (pixels * width)
-    n, channel = start // groups, start % groups * width
-    for unit in range(start, stop):
-        if channel == channels:  # the next image
-            n, channel = n + 1, 0
-        place = 4 * (n * pixels * channels + channel)
-        middle = np.float32(_sum(x + place, pixels, width, channels) * share)
-        # Again, around the mean: squares of the values themselves would drown a small variance.
-        rest, square = _moments(x + place, pixels, width, channels, middle)
-        center, variance = middle + rest * share, (square - rest * rest * share) * share
-        scale = 1.0 / math.sqrt(max(variance, 0.0) + eps) if variance == variance else variance
-        store_scalar(mean + 4 * unit, np.float32(center))
-        store_scalar(inv_std + 4 * unit, np.float32(scale))
-        slopes = gamma + 4 * channel, beta + 4 * channel
-        _normalise(x + place, y + place, slopes[0], slopes[1], pixels, width, channels, center, scale)
-        channel += width
+def _start(unit, pixels, channels, groups, width):
+    """First float of a unit."""
+    return unit // groups * pixels * channels + unit % groups * width
+
+
+def _forward_of(one_row):
+    """The forward pass of the units of a job; if each is one row, compiled for it.
+
+    Step by step for all units, since within a unit every step waits for the one before.
+    """
+
+    @inner
+    def forward_units(x, gamma, beta, y, mean, inv_std, sizes, eps, start, stop):
+        pixels, channels, groups = (1, sizes[1], 1) if one_row else sizes
+        width = channels // groups
+        share = 1.0 / (pixels * width)
+        for unit in range(start, stop):
+            place = x + 4 * _start(unit, pixels, channels, groups, width)
+            store_scalar(mean + 4 * unit, np.float32(_sum(place, pixels, width, channels) * share))
+        for unit in range(start, stop):
+            # Again, around the mean: squares of the values themselves would drown a small variance.
+            place, middle = x + 4 * _start(unit, pixels, channels, groups, width), load_scalar(mean + 4 * unit)
+            rest, square = _moments(place, pixels, width, channels, middle)
+            center, variance = middle + rest * share, (square - rest * rest * share) * share
+            scale = 1.0 / math.sqrt(max(variance, 0.0) + eps) if variance == variance else variance
+            store_scalar(mean + 4 * unit, np.float32(center))
+            store_scalar(inv_std + 4 * unit, np.float32(scale))
+        for unit in range(start, stop):
+            place, c = 4 * _start(unit, pixels, channels, groups, width), 4 * (unit % groups * width)
+            center, scale = load_scalar(mean + 4 * unit), load_scalar(inv_std + 4 * unit)
+            _normalise(x + place, y + place, gamma + c, beta + c, pixels, width, channels, center, scale)
+
+    return forward_units
+
+
+_forward_rows, _forward_units = _forward_of(True), _forward_of(False)
 
 
 @kernel("void(f4[:,:,::1], f4[::1], f4[::1], f4[:,:,::1], f4[:,::1], f4[:,::1], f8)", parallel=False)
@@ -105,7 +137,10 @@ def group_norm_forward_kernel(x, gamma, beta, y, mean, inv_std, eps):
     sizes = (x.shape[1], x.shape[2], mean.shape[1])
     arguments = (address(x), address(gamma), address(beta), address(y), address(mean), address(inv_std), sizes, eps)
     chunk = max(1, CHUNK * mean.size // max(1, x.size))
-    run_chunks(_forward_units, arguments, mean.size, chunk, x.size < SMALL)
+    if x.shape[1] == mean.shape[1] == 1:
+        run_chunks(_forward_rows, arguments, mean.size, chunk, x.size < SMALL)
+    else:
+        run_chunks(_forward_units, arguments, mean.size, chunk, x.size < SMALL)
 
 
 # --- backward ------------------------------------------------------------------------------------
@@ -117,7 +152,7 @@ def _unit_sums(x, dy, gamma, dgamma, dbeta, rows, width, line, mean, scale):
     m, a, plain, product = splat(mean), splat(scale), 0.0, 0.0
     for first in range(0, rows, _STEP):
         last, u, v = min(first + _STEP, rows), splat(_ZERO), splat(_ZERO)
-        for c in range(0, width, 8):
+        for c in range(0, width, LANES):
             count, s, q = width - c, splat(_ZERO), splat(_ZERO)
             for r in range(first, last):
                 place = 4 * (r * line + c)
@@ -139,7 +174,7 @@ def _unit_slopes(x, dy, dx, gamma, rows, width, line, mean, factors):
     slope, offset = splat(factors[1]), splat(factors[2])
     for first in range(0, rows, _STEP):
         last = min(first + _STEP, rows)
-        for c in range(0, width, 8):
+        for c in range(0, width, LANES):
             factor = mul(read(gamma + 4 * c, width - c), a)
             for r in range(first, last):
                 place = 4 * (r * line + c)
@@ -147,29 +182,37 @@ def _unit_slopes(x, dy, dx, gamma, rows, width, line, mean, factors):
                 write(dx + place, fma(read(dy + place, width - c), factor, through), width - c)
 
 
-@inner
-def _backward_job(x, gamma, mean, inv_std, dy, dx, partial, sizes, blocks, job):
-    """Some groups of some examples; the sums of the parameters go to rows of `partial` of the job's own."""
-    examples, pixels, channels, groups = sizes
-    block, part = job // blocks[1], job % blocks[1]
-    low, high, width = groups * part // blocks[1], groups * (part + 1) // blocks[1], channels // groups
-    dgamma = partial + 8 * block * channels
-    dbeta = dgamma + 4 * channels
-    zero_floats(dgamma + 4 * low * width, (high - low) * width)
-    zero_floats(dbeta + 4 * low * width, (high - low) * width)
-    for n in range(examples * block // blocks[0], examples * (block + 1) // blocks[0]):
-        for group in range(low, high):
-            c, unit = 4 * group * width, 4 * (n * groups + group)
-            place, factor = 4 * n * pixels * channels + c, gamma + c
-            center, scale = load_scalar(mean + unit), load_scalar(inv_std + unit)
-            plain, product = _unit_sums(
-                x + place, dy + place, factor, dgamma + c, dbeta + c, pixels, width, channels, center, scale
-            )
-            share = np.float64(scale) / (pixels * width)
-            factors = (
-                np.float64(scale), -share * product * np.float64(scale) * np.float64(scale), -share * plain,
-            )  # fmt: skip
-            _unit_slopes(x + place, dy + place, dx + place, factor, pixels, width, channels, center, factors)
+def _backward_of(one_row):
+    """The backward pass of a job; if each unit is one row, compiled for it."""
+
+    @inner
+    def backward_job(x, gamma, mean, inv_std, dy, dx, partial, sizes, blocks, job):
+        """Some groups of some examples; the sums of the parameters go to rows of `partial` of the job's own."""
+        examples, pixels, channels, groups = (sizes[0], 1, sizes[2], 1) if one_row else sizes
+        block, part = job // blocks[1], job % blocks[1]
+        low, high, width = groups * part // blocks[1], groups * (part + 1) // blocks[1], channels // groups
+        dgamma = partial + 8 * block * channels
+        dbeta = dgamma + 4 * channels
+        zero_floats(dgamma + 4 * low * width, (high - low) * width)
+        zero_floats(dbeta + 4 * low * width, (high - low) * width)
+        for n in range(examples * block // blocks[0], examples * (block + 1) // blocks[0]):
+            for group in range(low, high):
+                c, unit = 4 * group * width, 4 * (n * groups + group)
+                place, factor = 4 * n * pixels * channels + c, gamma + c
+                center, scale = load_scalar(mean + unit), load_scalar(inv_std + unit)
+                plain, product = _unit_sums(
+                    x + place, dy + place, factor, dgamma + c, dbeta + c, pixels, width, channels, center, scale
+                )
+                share = np.float64(scale) / (pixels * width)
+                factors = (
+                    np.float64(scale), -share * product * np.float64(scale) * np.float64(scale), -share * plain,
+                )  # fmt: skip
+                _unit_slopes(x + place, dy + place, dx + place, factor, pixels, width, channels, center, factors)
+
+    return backward_job
+
+
+_backward_rows, _backward_units = _backward_of(True), _backward_of(False)
 
 
 @kernel(
@@ -183,7 +226,10 @@ def group_norm_backward_kernel(x, gamma, mean, inv_std, dy, dx, partial, parts):
         address(x), address(gamma), address(mean), address(inv_std), address(dy), address(dx), address(partial),
         sizes, blocks,
     )  # fmt: skip
-    run_jobs(_backward_job, arguments, blocks[0] * blocks[1], x.size < SMALL)
+    if x.shape[1] == mean.shape[1] == 1:
+        run_jobs(_backward_rows, arguments, blocks[0] * blocks[1], x.size < SMALL)
+    else:
+        run_jobs(_backward_units, arguments, blocks[0] * blocks[1], x.size < SMALL)
 
 
 # --- the functions -------------------------------------------------------------------------------

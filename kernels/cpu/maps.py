@@ -10,8 +10,7 @@ import numpy as np
 
 from kernels.cpu.jit import inner
 from kernels.cpu.lanes import compiled
-from kernels.cpu.simd import load, splat, store
-from kernels.cpu.tails import read, write
+from kernels.cpu.wide import BYTES, LANES, float32x16, load, read, splat, store, write
 
 
 def flatten(*arrays: np.ndarray) -> list[np.ndarray]:
@@ -32,13 +31,13 @@ def flatten(*arrays: np.ndarray) -> list[np.ndarray]:
 
 def map_one(formula):
     """Body of ``y = formula(x, p)``; p is a scalar parameter in all lanes."""
-    function = compiled(formula)
+    function = compiled(formula, float32x16)
 
     @inner
     def body(x, y, parameter, start, stop):
         p = splat(parameter)
-        whole = stop - stop % 8
-        for i in range(4 * start, 4 * whole, 32):
+        whole = stop - stop % LANES
+        for i in range(4 * start, 4 * whole, BYTES):
             store(y + i, function(load(x + i), p))
         if whole < stop:
             tail = read(x + 4 * whole, stop - whole)
@@ -49,13 +48,13 @@ def map_one(formula):
 
 def map_two(formula):
     """Body of ``y = formula(a, b, p)``; p is a scalar parameter in all lanes."""
-    function = compiled(formula)
+    function = compiled(formula, float32x16)
 
     @inner
     def body(a, b, y, parameter, start, stop):
         p = splat(parameter)
-        whole = stop - stop % 8
-        for i in range(4 * start, 4 * whole, 32):
+        whole = stop - stop % LANES
+        for i in range(4 * start, 4 * whole, BYTES):
             store(y + i, function(load(a + i), load(b + i), p))
         if whole < stop:
             first, second = read(a + 4 * whole, stop - whole), read(b + 4 * whole, stop - whole)

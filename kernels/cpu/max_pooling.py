@@ -1,6 +1,6 @@
 """Maximum pooling, with the winner of each window as a byte (or an int32 for large windows).
 
-Forward, a job is one row of the output, and a vector eight channels: rows end as in :mod:`kernels.cpu.tile_pooling`.
+Forward, a job is one row of the output, and a vector sixteen channels: rows end as in :mod:`kernels.cpu.tile_pooling`.
 Backward, a job is one image: it adds each gradient to its winner, one number at a time, which costs the same for any
 window.
 """
@@ -11,16 +11,75 @@ import math
 
 import numpy as np
 
-from kernels.cpu import simd, tile_pooling, windows
+from kernels.cpu import tile_pooling, windows
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
-from kernels.cpu.simd import add, address, load_scalar, select_better, splat, store_scalar
-from kernels.cpu.tails import read, write, write_bytes, zero_floats
+from kernels.cpu.microkernels import prefetch
+from kernels.cpu.simd import address, load_scalar, store_scalar
+from kernels.cpu.tails import zero_floats
+from kernels.cpu.wide import BYTES, LANES, add, load, read, select_better, splat, store, to_int_bits, write, write_bytes
 
 Pair = tuple[int, int]
 _ONE, _LOWEST = np.float32(1), np.float32(-np.inf)
 #: Winners are found as floats, which hold whole numbers exactly up to here.
 _MOST_TAPS = 2**24
+#: Bytes from what is read to what will be.
+_AHEAD = 2048
+
+
+def _winner_of(read):
+    """The function that finds the maximum of a window and its tap, reading vectors with `read`."""
+
+    @inner
+    def winner_of(place, count, rows, columns, line, step, tap, taps):
+        """Of `rows` x `columns` pixels; the first is tap number `tap`, the one below it is `taps` further."""
+        best, winner = splat(_LOWEST), splat(tap)
+        row_tap = winner
+        for _ in range(rows):
+            pixel, number = place, row_tap
+            for _ in range(columns):
+                value = read(pixel, count)
+                winner = select_better(value, best, number, winner)
+                best = select_better(value, best, value, best)
+                pixel, number = pixel + step, add(number, splat(_ONE))
+            place, row_tap = place + line, add(row_tap, splat(taps))
+        return best, winner
+
+    return winner_of
+
+
+@inner
+def _read_whole(place, count):
+    return load(place)
+
+
+_whole_winner, _part_winner = _winner_of(_read_whole), _winner_of(read)
+
+
+@inner
+def _store_winner(index, at, winner, count, unit):
+    if unit == 4:
+        write(index + 4 * at, to_int_bits(winner), count)
+    else:
+        write_bytes(index + at, winner, count)
+
+
+@inner
+def _prefetch_corner(corner, line, step):
+    """Ask for the last two pixels of the last two rows of a window to come: the others were read before."""
+    ahead = corner + _AHEAD
+    prefetch(ahead)
+    prefetch(ahead - step)
+    prefetch(ahead - line)
+    prefetch(ahead - line - step)
+
+
+@inner
+def _whole_vector(place, rows, columns, line, step, tap, taps):
+    """Sixteen channels; windows of 3x3 pixels, the most common ones that overlap, have loops of known length."""
+    if rows == 3 and columns == 3:
+        return _whole_winner(place, LANES, 3, 3, line, step, tap, taps)
+    return _whole_winner(place, LANES, rows, columns, line, step, tap, taps)
 
 
 @inner
@@ -28,28 +87,23 @@ def _forward_job(x, y, index, rows, columns, height, width, channels, taps, unit
     outputs = columns.shape[1]
     n, oh = job // rows.shape[1], job % rows.shape[1]
     first, last, top = rows[0, oh], rows[1, oh], rows[2, oh]
+    line, step, down = 4 * width * channels, 4 * channels, np.float32(taps)
     for ow in range(outputs):
         start, stop, left = columns[0, ow], columns[1, ow], columns[2, ow]
-        corner = ((n * height + last - 1) * width + stop - 1) * channels
-        for c in range(0, channels, 8):
-            whole = (outputs - ow) * channels - c >= 8 and corner + c + 8 <= end
-            count = 8 if whole else channels - c
-            best, line = splat(_LOWEST), splat(np.float32((first - top) * taps + start - left))
-            winner = line
-            for h in range(first, last):
-                place, tap = x + 4 * (((n * height + h) * width + start) * channels + c), line
-                for _ in range(start, stop):
-                    value = read(place, count)
-                    winner = select_better(value, best, tap, winner)
-                    best = select_better(value, best, value, best)
-                    place, tap = place + 4 * channels, add(tap, splat(_ONE))
-                line = add(line, splat(np.float32(taps)))
+        tap, high, wide = np.float32((first - top) * taps + start - left), last - first, stop - start
+        place = x + 4 * ((n * height + first) * width + start) * channels
+        corner = place + (high - 1) * line + (wide - 1) * step
+        for c in range(0, channels, LANES):
             at = (job * outputs + ow) * channels + c
-            write(y + 4 * at, best, count)
-            if unit == 4:
-                write(index + 4 * at, simd.to_int_bits(winner), count)
+            if (outputs - ow) * channels - c >= LANES and corner + 4 * c + BYTES <= end:
+                _prefetch_corner(corner + 4 * c, line, step)
+                best, winner = _whole_vector(place + 4 * c, high, wide, line, step, tap, down)
+                store(y + 4 * at, best)
+                _store_winner(index, at, winner, LANES, unit)
             else:
-                write_bytes(index + at, winner, count)
+                best, winner = _part_winner(place + 4 * c, channels - c, high, wide, line, step, tap, down)
+                write(y + 4 * at, best, channels - c)
+                _store_winner(index, at, winner, channels - c, unit)
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[::1], i8[:,::1], i8[:,::1], i8, i8)", parallel=False)
@@ -57,7 +111,7 @@ def max_pool_forward_kernel(x, y, index, rows, columns, taps, unit):
     """Maximum of windows that tables describe; winners take `unit` bytes."""
     arguments = (
         address(x), address(y), address(index), rows, columns,
-        x.shape[1], x.shape[2], x.shape[3], taps, unit, x.size,
+        x.shape[1], x.shape[2], x.shape[3], taps, unit, address(x) + 4 * x.size,
     )  # fmt: skip
     run_jobs(_forward_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
 

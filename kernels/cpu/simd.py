@@ -21,7 +21,6 @@ INT64 = ir.IntType(64)
 INT32 = ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
 INT_VECTOR = ir.VectorType(INT32, LANES)
-BYTE_VECTOR = ir.VectorType(ir.IntType(8), LANES)
 
 
 class VectorType(types.Type):
@@ -184,29 +183,6 @@ def store_scalar(typingctx, place, value):
     return types.void(types.intp, types.float32), codegen
 
 
-@intrinsic
-def load_bytes(typingctx, place):
-    """Eight unsigned bytes at address `place`, as floats."""
-
-    def codegen(context, builder, signature, args):
-        place = builder.inttoptr(args[0], BYTE_VECTOR.as_pointer())
-        return builder.uitofp(builder.load(place, align=1), VECTOR)
-
-    return float32x8(types.intp), codegen
-
-
-@intrinsic
-def store_bytes(typingctx, place, vector):
-    """Write eight lanes, whole numbers from 0 to 255, as unsigned bytes."""
-
-    def codegen(context, builder, signature, args):
-        place = builder.inttoptr(args[0], BYTE_VECTOR.as_pointer())
-        builder.store(builder.fptoui(args[1], BYTE_VECTOR), place, align=1)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, float32x8), codegen
-
-
 # --- arithmetic ----------------------------------------------------------------------------------------------
 
 
@@ -333,16 +309,6 @@ def select_better(typingctx, a, best, then, otherwise):
         return builder.select(builder.or_(greater, nan), args[2], args[3])
 
     return float32x8(*[float32x8] * 4), codegen
-
-
-@intrinsic
-def to_int_bits(typingctx, a):
-    """Whole numbers as the bits of int32, to be stored."""
-
-    def codegen(context, builder, signature, args):
-        return builder.bitcast(builder.fptosi(args[0], INT_VECTOR), VECTOR)
-
-    return float32x8(float32x8), codegen
 
 
 def _halved(builder, vector, count):

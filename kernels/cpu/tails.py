@@ -10,31 +10,15 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.simd import (
-    BYTE_VECTOR,
-    INT32,
-    INT64,
-    INT_VECTOR,
-    LANES,
-    VECTOR,
-    float32x8,
-    float_pointer,
-)
+from kernels.cpu.simd import INT32, INT64, VectorType, first_lanes, float32x8, float_pointer
 
-
-def _first_lanes(builder, count):
-    """Mask of the lanes below `count`."""
-    lanes = ir.Constant(INT_VECTOR, list(range(LANES)))
-    undefined = ir.Constant(INT_VECTOR, ir.Undefined)
-    single = builder.insert_element(undefined, builder.trunc(count, INT32), INT32(0))
-    limit = builder.shuffle_vector(single, undefined, ir.Constant(INT_VECTOR, [0] * LANES))
-    return builder.icmp_signed("<", lanes, limit)
+_BYTE = ir.IntType(8)
 
 
 def _masked_load(builder, place, count, fill, align):
     """The lanes of a vector in memory below `count`; the others from `fill`."""
     pointer = builder.inttoptr(place, fill.type.as_pointer())
-    mask = _first_lanes(builder, count)
+    mask = first_lanes(builder, count, fill.type.count)
     kind = ir.FunctionType(fill.type, [pointer.type, INT32, mask.type, fill.type])
     name = f"llvm.masked.load.{_suffix(fill.type)}.p0"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
@@ -44,7 +28,7 @@ def _masked_load(builder, place, count, fill, align):
 def _masked_store(builder, place, vector, count, align):
     """Write the lanes of a vector below `count`."""
     pointer = builder.inttoptr(place, vector.type.as_pointer())
-    mask = _first_lanes(builder, count)
+    mask = first_lanes(builder, count, vector.type.count)
     kind = ir.FunctionType(ir.VoidType(), [vector.type, pointer.type, INT32, mask.type])
     name = f"llvm.masked.store.{_suffix(vector.type)}.p0"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
@@ -52,17 +36,17 @@ def _masked_store(builder, place, vector, count, align):
 
 
 def _suffix(vector_type):
-    return f"v{LANES}f32" if vector_type == VECTOR else f"v{LANES}i8"
+    return f"v{vector_type.count}{'i8' if vector_type.element == _BYTE else 'f32'}"
 
 
-def _is_whole(builder, count):
-    return builder.icmp_signed(">=", count, INT64(LANES))
+def _is_whole(builder, count, vector_type):
+    return builder.icmp_signed(">=", count, INT64(vector_type.count))
 
 
 def _read(builder, place, count, fill, align):
     """A vector in memory, or its first `count` lanes and those of `fill`."""
     result = cgutils.alloca_once(builder, fill.type)
-    with builder.if_else(_is_whole(builder, count)) as (whole, part):
+    with builder.if_else(_is_whole(builder, count, fill.type)) as (whole, part):
         with whole:
             pointer = builder.inttoptr(place, fill.type.as_pointer())
             builder.store(builder.load(pointer, align=align), result)
@@ -73,7 +57,7 @@ def _read(builder, place, count, fill, align):
 
 def _write(builder, place, vector, count, align):
     """Write a vector, or its first `count` lanes."""
-    with builder.if_else(_is_whole(builder, count)) as (whole, part):
+    with builder.if_else(_is_whole(builder, count, vector.type)) as (whole, part):
         with whole:
             pointer = builder.inttoptr(place, vector.type.as_pointer())
             builder.store(vector, pointer, align=align)
@@ -81,57 +65,91 @@ def _write(builder, place, vector, count, align):
             _masked_store(builder, place, vector, count, align)
 
 
-@intrinsic
-def read(typingctx, place, count):
-    """Eight floats at address `place`, or the first `count` of them and zeros."""
-
-    def codegen(context, builder, signature, args):
-        return _read(builder, *args, ir.Constant(VECTOR, [0.0] * LANES), align=4)
-
-    return float32x8(types.intp, types.intp), codegen
+def bytes_of(vector: VectorType) -> ir.VectorType:
+    """As many bytes as the vector has lanes."""
+    return ir.VectorType(_BYTE, vector.lanes)
 
 
-@intrinsic
-def read_filled(typingctx, place, count, fill):
-    """Eight floats at address `place`, or the first `count` of them and the other lanes of the vector `fill`."""
+def reading(vector: VectorType):
+    """The function that reads a vector of this type, or a part of one."""
 
-    def codegen(context, builder, signature, args):
-        return _read(builder, *args, align=4)
+    @intrinsic
+    def read(typingctx, place, count):
+        """The floats at address `place`, or the first `count` of them and zeros."""
 
-    return float32x8(types.intp, types.intp, float32x8), codegen
+        def codegen(context, builder, signature, args):
+            return _read(builder, *args, ir.Constant(vector.llvm, [0.0] * vector.lanes), align=4)
 
+        return vector(types.intp, types.intp), codegen
 
-@intrinsic
-def write(typingctx, place, vector, count):
-    """Write eight floats to address `place`, or only the first `count` of them."""
-
-    def codegen(context, builder, signature, args):
-        _write(builder, *args, align=4)
-        return context.get_dummy_value()
-
-    return types.void(types.intp, float32x8, types.intp), codegen
+    return read
 
 
-@intrinsic
-def read_bytes(typingctx, place, count):
-    """Eight unsigned bytes at address `place` as floats, or the first `count` of them and zeros."""
+def filling(vector: VectorType):
+    """The function that reads a vector of this type, or a part of one into another."""
 
-    def codegen(context, builder, signature, args):
-        lanes = _read(builder, *args, ir.Constant(BYTE_VECTOR, [0] * LANES), align=1)
-        return builder.uitofp(lanes, VECTOR)
+    @intrinsic
+    def read_filled(typingctx, place, count, fill):
+        """The floats at address `place`, or the first `count` of them and the other lanes of the vector `fill`."""
 
-    return float32x8(types.intp, types.intp), codegen
+        def codegen(context, builder, signature, args):
+            return _read(builder, *args, align=4)
+
+        return vector(types.intp, types.intp, vector), codegen
+
+    return read_filled
 
 
-@intrinsic
-def write_bytes(typingctx, place, vector, count):
-    """Write eight lanes, whole numbers from 0 to 255, as unsigned bytes, or only the first `count` of them."""
+def writing(vector: VectorType):
+    """The function that writes a vector of this type, or a part of one."""
 
-    def codegen(context, builder, signature, args):
-        _write(builder, args[0], builder.fptoui(args[1], BYTE_VECTOR), args[2], align=1)
-        return context.get_dummy_value()
+    @intrinsic
+    def write(typingctx, place, value, count):
+        """Write the floats to address `place`, or only the first `count` of them."""
 
-    return types.void(types.intp, float32x8, types.intp), codegen
+        def codegen(context, builder, signature, args):
+            _write(builder, *args, align=4)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, vector, types.intp), codegen
+
+    return write
+
+
+def reading_bytes(vector: VectorType):
+    """The function that reads bytes into a vector of this type, or into a part of one."""
+
+    @intrinsic
+    def read_bytes(typingctx, place, count):
+        """The unsigned bytes at address `place` as floats, or the first `count` of them and zeros."""
+
+        def codegen(context, builder, signature, args):
+            lanes = _read(builder, *args, ir.Constant(bytes_of(vector), [0] * vector.lanes), align=1)
+            return builder.uitofp(lanes, vector.llvm)
+
+        return vector(types.intp, types.intp), codegen
+
+    return read_bytes
+
+
+def writing_bytes(vector: VectorType):
+    """The function that writes a vector of this type, or a part of one, as bytes."""
+
+    @intrinsic
+    def write_bytes(typingctx, place, value, count):
+        """Write the lanes, whole numbers from 0 to 255, as unsigned bytes, or only the first `count` of them."""
+
+        def codegen(context, builder, signature, args):
+            _write(builder, args[0], builder.fptoui(args[1], bytes_of(vector)), args[2], align=1)
+            return context.get_dummy_value()
+
+        return types.void(types.intp, vector, types.intp), codegen
+
+    return write_bytes
+
+
+read, read_filled, write = reading(float32x8), filling(float32x8), writing(float32x8)
+read_bytes, write_bytes = reading_bytes(float32x8), writing_bytes(float32x8)
 
 
 @intrinsic

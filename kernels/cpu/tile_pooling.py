@@ -1,6 +1,6 @@
 """Pooling over 2x2 tiles, the most common pool, written out: four loads, one result.
 
-A job is one row of the output, a vector eight channels. Where the channels are no multiple of eight, a vector
+A job is one row of the output, a vector sixteen channels. Where the channels are no multiple of that, a vector
 reaches into the next pixel: that one is written later by the same job, and only the end of a row needs partial vectors.
 (Backward, a tile writes two pixels at once: its channels then run downwards.)
 """
@@ -12,11 +12,26 @@ import numpy as np
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
 from kernels.cpu.lanes import compiled
-from kernels.cpu.simd import address, mul, select_better, select_eq, select_le, select_lt, splat
-from kernels.cpu.tails import read, read_bytes, write, write_bytes
+from kernels.cpu.microkernels import prefetch
+from kernels.cpu.simd import address
+from kernels.cpu.wide import (
+    LANES,
+    float32x16,
+    load,
+    mul,
+    read,
+    read_bytes,
+    select_better,
+    splat,
+    store,
+    write,
+    write_bytes,
+)
 
 _ZERO, _ONE, _TWO, _THREE, _NOWHERE = (np.float32(number) for number in range(5))
 _QUARTER = np.float32(0.25)
+#: Bytes from what is read to what will be.
+_AHEAD = 2048
 
 
 def applies(size: tuple, output_size: tuple, kernel: tuple, stride: tuple, padding: tuple) -> bool:
@@ -28,6 +43,43 @@ def applies(size: tuple, output_size: tuple, kernel: tuple, stride: tuple, paddi
 # --- forward -------------------------------------------------------------------------------------
 
 
+_at_least = compiled(lambda best, least: (best < least).where(least, best), float32x16)
+_if_above = compiled(lambda best, least, then, otherwise: (best <= least).where(otherwise, then), float32x16)
+
+
+def _best_of_four(read):
+    """The function that finds the maximum of a tile and its place, reading vectors with `read`."""
+
+    @inner
+    def best_of_four(place, count, step, line, least):
+        best, value = read(place, count), read(place + step, count)
+        winner = select_better(value, best, splat(_ONE), splat(_ZERO))
+        best, value = select_better(value, best, value, best), read(place + line, count)
+        winner = select_better(value, best, splat(_TWO), winner)
+        best, value = select_better(value, best, value, best), read(place + line + step, count)
+        winner = select_better(value, best, splat(_THREE), winner)
+        best = select_better(value, best, value, best)
+        return _at_least(best, least), _if_above(best, least, winner, splat(_NOWHERE))
+
+    return best_of_four
+
+
+@inner
+def _read_whole(place, count):
+    return load(place)
+
+
+_whole_best, _part_best = _best_of_four(_read_whole), _best_of_four(read)
+
+
+@inner
+def _prefetch_tile(place, step, line):
+    prefetch(place)
+    prefetch(place + step)
+    prefetch(place + line)
+    prefetch(place + line + step)
+
+
 @inner
 def _max_job(x, y, index, height, width, outputs_high, outputs, channels, least, job):
     n, oh = job // outputs_high, job % outputs_high
@@ -35,18 +87,16 @@ def _max_job(x, y, index, height, width, outputs_high, outputs, channels, least,
     step, line, at = 4 * channels, 4 * width * channels, job * outputs * channels
     left, least = outputs * channels, splat(least)
     for _ in range(outputs):
-        for c in range(0, channels, 8):
-            count = 8 if left - c >= 8 else channels - c
-            place = above + 4 * c
-            best, value = read(place, count), read(place + step, count)
-            winner = select_better(value, best, splat(_ONE), splat(_ZERO))
-            best, value = select_better(value, best, value, best), read(place + line, count)
-            winner = select_better(value, best, splat(_TWO), winner)
-            best, value = select_better(value, best, value, best), read(place + line + step, count)
-            winner = select_better(value, best, splat(_THREE), winner)
-            best = select_better(value, best, value, best)
-            write(y + 4 * (at + c), select_lt(best, least, least, best), count)
-            write_bytes(index + at + c, select_le(best, least, splat(_NOWHERE), winner), count)
+        for c in range(0, channels, LANES):
+            if left - c >= LANES:
+                _prefetch_tile(above + 4 * c + _AHEAD, step, line)
+                best, winner = _whole_best(above + 4 * c, LANES, step, line, least)
+                store(y + 4 * (at + c), best)
+                write_bytes(index + at + c, winner, LANES)
+            else:
+                best, winner = _part_best(above + 4 * c, channels - c, step, line, least)
+                write(y + 4 * (at + c), best, channels - c)
+                write_bytes(index + at + c, winner, channels - c)
         above, at, left = above + 2 * step, at + channels, left - channels
 
 
@@ -59,7 +109,7 @@ def max_pool_tiles_forward(x, y, index, least):
     run_jobs(_max_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
 
 
-_mean_of_four = compiled(lambda a, b, c, d: ((a + b) + (c + d)) * 0.25)
+_mean_of_four = compiled(lambda a, b, c, d: ((a + b) + (c + d)) * 0.25, float32x16)
 
 
 @inner
@@ -69,9 +119,10 @@ def _mean_job(x, y, height, width, outputs_high, outputs, channels, job):
     step, line, at = 4 * channels, 4 * width * channels, job * outputs * channels
     left = outputs * channels
     for _ in range(outputs):
-        for c in range(0, channels, 8):
-            count = 8 if left - c >= 8 else channels - c
+        for c in range(0, channels, LANES):
+            count = LANES if left - c >= LANES else channels - c
             place = above + 4 * c
+            _prefetch_tile(place + _AHEAD, step, line)
             below = place + line
             mean = _mean_of_four(
                 read(place, count), read(place + step, count), read(below, count), read(below + step, count)
@@ -89,6 +140,8 @@ def avg_pool_tiles_forward(x, y):
 
 # --- backward ------------------------------------------------------------------------------------
 
+_slope_of_winner = compiled(lambda winner, tap, dy: winner.equals(tap).where(dy, 0.0), float32x16)
+
 
 def clear_rest(dx: np.ndarray, output_size: tuple) -> None:
     """Zero what no tile covers: an odd last row and an odd last column."""
@@ -103,14 +156,14 @@ def _max_slope_job(dy, index, dx, height, width, outputs_high, outputs, channels
     above, at, left = dx + 4 * first, job * outputs * channels, outputs * channels
     step, line, zero = 4 * channels, 4 * width * channels, splat(_ZERO)
     for _ in range(outputs):
-        for c in range(channels - 1 - (channels - 1) % 8, -1, -8):
-            count = 8 if left - c >= 8 else channels - c
+        for c in range(channels - 1 - (channels - 1) % LANES, -1, -LANES):
+            count = LANES if left - c >= LANES else channels - c
             place, below = above + 4 * c, above + line + 4 * c
             slope, winner = read(dy + 4 * (at + c), count), read_bytes(index + at + c, count)
-            write(place, select_eq(winner, zero, slope, zero), count)
-            write(place + step, select_eq(winner, splat(_ONE), slope, zero), count)
-            write(below, select_eq(winner, splat(_TWO), slope, zero), count)
-            write(below + step, select_eq(winner, splat(_THREE), slope, zero), count)
+            write(place, _slope_of_winner(winner, zero, slope), count)
+            write(place + step, _slope_of_winner(winner, splat(_ONE), slope), count)
+            write(below, _slope_of_winner(winner, splat(_TWO), slope), count)
+            write(below + step, _slope_of_winner(winner, splat(_THREE), slope), count)
         above, at, left = above + 2 * step, at + channels, left - channels
 
 
@@ -131,8 +184,8 @@ def _mean_slope_job(dy, dx, height, width, outputs_high, outputs, channels, job)
     above, at, left = dx + 4 * first, job * outputs * channels, outputs * channels
     step, line = 4 * channels, 4 * width * channels
     for _ in range(outputs):
-        for c in range(channels - 1 - (channels - 1) % 8, -1, -8):
-            count = 8 if left - c >= 8 else channels - c
+        for c in range(channels - 1 - (channels - 1) % LANES, -1, -LANES):
+            count = LANES if left - c >= LANES else channels - c
             place, below = above + 4 * c, above + line + 4 * c
             share = mul(read(dy + 4 * (at + c), count), splat(_QUARTER))
             write(place, share, count)
