@@ -5,6 +5,9 @@ other each reads and writes the whole activation. Fused, the activation is writt
 never stored. The same goes for the activation of a sum (a convolution, a linear layer, an addition), which is applied
 before the sum leaves the registers; and in front of a maximum pool it is applied to what wins, a quarter of the values.
 They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the same bits.
+
+At inference, batch normalisation is a linear map with constants, and becomes a part of the convolution before it, whose
+weights are multiplied by its factors on their way into the registers. That rounds in another way.
 """
 
 from __future__ import annotations
@@ -34,10 +37,26 @@ class FusedNode(Node):
         The node that parameters, buffers and caches belong to.
     covers : tuple of str
         All of them, in order.
+    norm : str
+        The node that those called ``norm.…`` belong to, if there are any.
     """
 
     home: str
     covers: tuple[str, ...]
+    norm: str = ""
+
+    def full_name(self, key: str) -> str:
+        """What the network calls a parameter or buffer of the layer."""
+        return f"{self.norm}.{key[len(_NORM) :]}" if key.startswith(_NORM) else f"{self.home}.{key}"
+
+
+#: How names of parameters and buffers of a second node begin.
+_NORM = "norm."
+
+
+def full_name(node: Node, key: str) -> str:
+    """What the network calls a parameter or buffer of a node."""
+    return node.full_name(key) if isinstance(node, FusedNode) else f"{node.name}.{key}"
 
 
 def covers(node: Node) -> tuple[str, ...]:
@@ -46,7 +65,9 @@ def covers(node: Node) -> tuple[str, ...]:
 
 
 def main_layer(node: Node) -> Layer:
-    """The layer of a node, without the activation that is fused with it."""
+    """The layer of a node, without what is fused with it."""
+    if isinstance(node.layer, _FoldedConv):
+        return node.layer.conv
     return node.layer.inner if isinstance(node.layer, _Around) else node.layer
 
 
@@ -99,6 +120,40 @@ class _BatchNormActivation(Layer):
         at.kernels.batch_norm_activation_backward_train(
             rows(at.xs[0]), at.params["weight"], *batch, shortcut[0], rows(at.dy), dx, shortcut[1],
             at.grads["weight"], at.grads["bias"], self.activation,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _FoldedConv(Layer):
+    """A convolution, the batch normalisation behind it, which inference makes a part of it, and an activation."""
+
+    conv: Conv2d
+    norm: BatchNorm2d
+    activation: str
+
+    @property
+    def kind(self) -> str:
+        kinds = [self.conv.kind, self.norm.kind]
+        return " + ".join(kinds if self.activation == "none" else [*kinds, _KINDS[self.activation]])
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        behind = self.norm.parameters(self.conv.output_shape(*shapes))
+        return self.conv.parameters(*shapes) | {_NORM + key: value for key, value in behind.items()}
+
+    def state(self, *shapes: Shape) -> dict[str, Buffer]:
+        behind = self.norm.state(self.conv.output_shape(*shapes))
+        return {_NORM + key: value for key, value in behind.items()}
+
+    def multiply_adds(self, *shapes: Shape) -> int:
+        return self.conv.multiply_adds(*shapes)
+
+    def forward(self, at: Flow) -> None:
+        norm = at.params["norm.weight"], at.params["norm.bias"]
+        running = at.buffers["norm.running_mean"], at.buffers["norm.running_var"]
+        *geometry, algorithm = self.conv.how(at)
+        at.kernels.conv2d_norm_forward(
+            at.x, at.params["weight"], at.params.get("bias"), *norm, *running, at.y, *geometry, self.norm.eps,
+            algorithm, self.activation,
         )  # fmt: skip
 
 
@@ -164,7 +219,13 @@ _ACTIVATIONS: dict[type[Layer], str] = {ReLU: "relu", ReLU6: "relu6"}
 _KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
 
 
-def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]) -> list[Node]:
+def fuse(
+    nodes: list[Node],
+    shapes: Mapping[str, Shape],
+    apart: Collection[str],
+    needed: Collection[str],
+    folding: bool = False,
+) -> list[Node]:
     """The nodes, with those that go together replaced by one.
 
     Parameters
@@ -177,8 +238,11 @@ def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str],
         Nodes whose output must be there: watched ones and outputs.
     needed : collection of str
         Nodes (and perhaps the input) that a gradient flows to; of a shortcut it must.
+    folding : bool
+        Whether batch normalisation becomes a part of the convolution before it. Only where its statistics are constants
+        and nothing flows back; results are equal up to rounding.
     """
-    return _Fusion(nodes, shapes, apart, needed).fused()
+    return _Fusion(nodes, shapes, apart, needed).fused(folding)
 
 
 class _Fusion:
@@ -190,11 +254,12 @@ class _Fusion:
         readers = Counter(name for node in nodes for name in node.inputs)
         self.hidden = {name for name in self.by_name if readers[name] == 1 and name not in apart}
 
-    def fused(self) -> list[Node]:
+    def fused(self, folding: bool) -> list[Node]:
         """The nodes to run. A node goes with others by the first rule that it fits."""
+        folds = (self._folded_and_activated, self._folded) if folding else ()
         found: dict[str, FusedNode] = {}
         covered: set[str] = set()
-        for rule in (self._normalised, self._pooled, self._activated):
+        for rule in (*folds, self._normalised, self._pooled, self._activated):
             for node in self.nodes:
                 each = rule(node)
                 if each is not None and covered.isdisjoint(each.covers):
@@ -206,6 +271,22 @@ class _Fusion:
         """The node whose output `node` reads first, if nobody else looks at that."""
         name = node.inputs[0]
         return self.by_name[name] if name in self.hidden else None
+
+    def _folded(self, last: Node, activation: str = "none", covered: tuple[str, ...] = ()) -> FusedNode | None:
+        """A convolution and the batch normalisation `last`."""
+        before = self._before(last)
+        if before is None or not isinstance(last.layer, BatchNorm2d) or type(before.layer) is not Conv2d:
+            return None
+        name, *_ = *covered, last.name
+        layer = _FoldedConv(before.layer, last.layer, activation)
+        return FusedNode(name, layer, before.inputs, before.name, (before.name, last.name, *covered), last.name)
+
+    def _folded_and_activated(self, last: Node) -> FusedNode | None:
+        """A convolution, batch normalisation and the activation `last`."""
+        before = self._before(last)
+        if before is None or type(last.layer) not in _ACTIVATIONS:
+            return None
+        return self._folded(before, _ACTIVATIONS[type(last.layer)], (last.name,))
 
     def _normalised(self, last: Node) -> FusedNode | None:
         """Batch normalisation, perhaps an addition, and the activation `last`."""

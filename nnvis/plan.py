@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nnvis.device import Device
-from nnvis.fusion import FusedNode, fuse
+from nnvis.fusion import FusedNode, full_name, fuse
 from nnvis.graph import INPUT, Graph, Node
 from nnvis.layers.base import Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
@@ -95,7 +95,8 @@ class Plan:
         self.nodes = graph.order(aux=mode.training)
         if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
             needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
-            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed)
+            folding = not (mode.training or mode.backward or exact)
+            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed, folding)
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()
@@ -261,7 +262,7 @@ class Plan:
         #: Every output by name, the network's own first.
         self.outputs = {name: self.flows[name].y for name in self.weights}
         self.output = next(iter(self.outputs.values()))
-        owned = {f"{_home(n)}.{key}" for n in self.nodes for key in self.flows[n.name].grads}
+        owned = {full_name(n, key) for n in self.nodes for key in self.flows[n.name].grads}
         self._idle = [gradient for name, gradient in parameters.gradients.items() if name not in owned]
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
         self._forward_calls = [
@@ -280,10 +281,9 @@ class Plan:
         flow.xs = [self._array(self._values[name], name) for name in node.inputs]
         flow.y = self._array(self._values[node.name], node.name)
         flow.dxs = [None] * len(node.inputs)
-        home = _home(node)
-        flow.params = {k: parameters.values[f"{home}.{k}"] for k in node.layer.parameters(*inputs)}
-        flow.grads = {k: parameters.gradients[f"{home}.{k}"] for k in node.layer.parameters(*inputs)}
-        flow.buffers = {k: buffers[f"{home}.{k}"] for k in node.layer.state(*inputs)}
+        flow.params = {k: parameters.values[full_name(node, k)] for k in node.layer.parameters(*inputs)}
+        flow.grads = {k: parameters.gradients[full_name(node, k)] for k in node.layer.parameters(*inputs)}
+        flow.buffers = {k: buffers[full_name(node, k)] for k in node.layer.state(*inputs)}
         for key, cache in node.layer.caches(*inputs).items():
             shape = (self.batch, *cache.shape) if cache.per_example else cache.shape
             flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
@@ -378,11 +378,6 @@ class Plan:
         for gradient in self._idle:
             gradient.fill(0)
         _run(self._backward_calls, after)
-
-
-def _home(node: Node) -> str:
-    """The node of the graph that has the parameters."""
-    return node.home if isinstance(node, FusedNode) else node.name
 
 
 def _run(steps: list[_Calls], after: Callable[[str], None] | None) -> None:

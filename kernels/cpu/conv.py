@@ -8,16 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import (
-    conv_choice,
-    conv_data,
-    conv_tables,
-    conv_weights,
-    depthwise,
-    rectifiers,
-    winograd,
-    winograd_weights,
-)
+from kernels.cpu import conv_choice, conv_data, conv_tables, conv_weights, depthwise, winograd, winograd_weights
 from kernels.cpu.conv_plan import Pair, convolution
 
 
@@ -61,8 +52,7 @@ def conv2d_forward(
     if outputs := conv_choice.tile_outputs(g, "forward", algorithm):
         winograd.run(g, outputs, False, x, w, b, y, activation)
     elif depthwise.handles(g):
-        depthwise.run(g, False, x, w, b, y)
-        rectifiers.activate(y, activation)
+        depthwise.run(g, False, x, w, b, y, activation)
     else:
         conv_data.run(conv_tables.forward_plan(g, activation), x, w, b, y)
 

@@ -13,22 +13,33 @@ from kernels.cpu import scratch
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
-from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, copy_rows, pack_transposed
+from kernels.cpu.packing import (
+    ROW_BYTES,
+    clear_floats,
+    copy_floats,
+    copy_rows,
+    copy_scaled_rows,
+    factors_behind,
+    pack_transposed,
+)
 
 #: Per-thread scratch: source and target offsets of the rows of a last tile.
 _SCRATCH_FLOATS = 2 * max(WIDE_ROWS, NARROW_ROWS)
 
 
 @inner
-def _pack_rows(low, high, first, last, source, target, panel_bytes, plan):
-    """Pack the weight rows from `low` to `high` of one tap for the panels from `first` to `last`."""
+def _pack_rows(low, high, first, last, source, target, panel_bytes, factors, plan):
+    """Pack the weight rows from `low` to `high` of one tap, times their factors, for the panels from `first` on."""
     inner_stride, lane_stride = entry(plan, ct.INNER_STRIDE), entry(plan, ct.LANE_STRIDE)
     for panel in range(first, last):
         at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
         width = entry(plan, at + ct.PANEL_WIDTH)
         values = source + 4 * (entry(plan, at + ct.PANEL_WEIGHT) + low * inner_stride)
         rows = target + panel * panel_bytes + low * ROW_BYTES
-        if lane_stride == 1:
+        if factors:
+            own = factors + 4 * entry(plan, at + ct.PANEL_TARGET)
+            copy_scaled_rows(rows, own, values, inner_stride, high - low, width)
+        elif lane_stride == 1:
             copy_rows(rows, WIDE, values, inner_stride, high - low, width)
         else:
             pack_transposed(values, high - low, lane_stride, width, rows)
@@ -38,7 +49,7 @@ def _pack_rows(low, high, first, last, source, target, panel_bytes, plan):
 def _pack(first, last, weights, bias, packed, plan):
     """Pack the panels from `first` to `last`: a row of first values (the bias), then rows of weights."""
     inner_rows, taps = entry(plan, ct.INNER), entry(plan, ct.TAPS)
-    panel_bytes = (taps * inner_rows + 1) * ROW_BYTES
+    panel_bytes, factors = (taps * inner_rows + 1) * ROW_BYTES, factors_behind(bias, entry(plan, ct.FACTORS))
     for panel in range(first, last):
         at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
         width, target = entry(plan, at + ct.PANEL_WIDTH), packed + panel * panel_bytes
@@ -51,7 +62,7 @@ def _pack(first, last, weights, bias, packed, plan):
         source = weights + 4 * tap * entry(plan, ct.TAP_STRIDE)
         target = packed + (1 + place * inner_rows) * ROW_BYTES
         for low in range(0, inner_rows, step):
-            _pack_rows(low, min(low + step, inner_rows), first, last, source, target, panel_bytes, plan)
+            _pack_rows(low, min(low + step, inner_rows), first, last, source, target, panel_bytes, factors, plan)
 
 
 @inner
@@ -133,7 +144,7 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
     x, w, y : ndarray
         Source pixels, weights and target pixels, C-contiguous float32.
     b : ndarray (target channels,) or None
-        Added to every pixel.
+        Added to every pixel. Where the plan has them, factors of the target channels' weights lie behind it.
 
     The plan's activation is applied to the sums.
     """

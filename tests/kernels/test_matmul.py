@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kernels import cpu, reference
 from tests.kernels.guarded import Guarded, assert_matches
+from tests.kernels.helpers import threads
 
 #: (M, K, N): edges of tiles and panels, sums in several parts, one row, one column, and layers of real networks.
 SHAPES = [
@@ -30,6 +31,10 @@ SHAPES = [
     (24, 300, 512),
     (13, 12, 64),
     (301, 29, 96),
+    # rows that are too few to pack weights for
+    (1, 400, 10),
+    (3, 37, 130),
+    (4, 258, 1000),
 ]
 
 
@@ -104,6 +109,24 @@ def test_product_has_the_same_bits_on_one_thread_and_on_all(transpose_a, transpo
     finally:
         numba.set_num_threads(threads)
     assert c.tobytes() == together
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_few_rows_have_the_same_bits_on_one_thread_and_on_all(rows):
+    x, w, b = random(rows, 300), random(300, 1000, seed=1), random(1000, seed=2)
+    together, alone = np.empty((rows, 1000), np.float32), np.empty((rows, 1000), np.float32)
+    cpu.linear_forward(x, w, b, together)
+    with threads(1):
+        cpu.linear_forward(x, w, b, alone)
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_few_rows_let_nan_and_infinity_through():
+    x, w, y = np.zeros((1, 20), np.float32), random(20, 37), np.empty((1, 37), np.float32)
+    x[0, 3], w[9, 36] = np.inf, np.nan
+    cpu.linear_forward(x, w, None, y)
+    np.testing.assert_array_equal(y[0, :36], np.inf * w[3, :36])
+    assert np.isnan(y[0, 36])
 
 
 @pytest.mark.parametrize("activation", ["relu", "relu6"])
