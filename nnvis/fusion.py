@@ -2,8 +2,9 @@
 
 Batch normalisation, the addition of a shortcut and an activation behind it are bound by memory: computed one after the
 other each reads and writes the whole activation. Fused, the activation is written once, and the values between are
-never stored. They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the
-same bits.
+never stored. The same goes for the activation of a sum (a convolution, a linear layer, an addition), which is applied
+before the sum leaves the registers; and in front of a maximum pool it is applied to what wins, a quarter of the values.
+They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the same bits.
 """
 
 from __future__ import annotations
@@ -15,8 +16,11 @@ from typing import ClassVar
 
 from nnvis.layers.activation import ReLU, ReLU6
 from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, rows
+from nnvis.layers.conv import Conv2d
+from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add
 from nnvis.layers.norm import BatchNorm2d
+from nnvis.layers.pooling import MaxPool2d
 from nnvis.node import Node
 
 
@@ -34,6 +38,16 @@ class FusedNode(Node):
 
     home: str
     covers: tuple[str, ...]
+
+
+def covers(node: Node) -> tuple[str, ...]:
+    """Names of the nodes of the graph that a node of a plan computes."""
+    return node.covers if isinstance(node, FusedNode) else (node.name,)
+
+
+def main_layer(node: Node) -> Layer:
+    """The layer of a node, without the activation that is fused with it."""
+    return node.layer.inner if isinstance(node.layer, _Around) else node.layer
 
 
 @dataclass(frozen=True)
@@ -88,7 +102,64 @@ class _BatchNormActivation(Layer):
         )  # fmt: skip
 
 
-#: Activations that batch normalisation can have behind it.
+@dataclass(frozen=True)
+class _Around(Layer):
+    """A layer that also applies an activation, on the way."""
+
+    inner: Layer
+    activation: str
+
+    @property
+    def kind(self) -> str:
+        return f"{self.inner.kind} + {_KINDS[self.activation]}"
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        return self.inner.parameters(*shapes)
+
+    def caches(self, *shapes: Shape) -> dict[str, Cache]:
+        return self.inner.caches(*shapes)
+
+    def forward(self, at: Flow) -> None:
+        at.activation = self.activation
+        self.inner.forward(at)
+
+    def backward(self, at: Flow) -> None:
+        self.inner.backward(at)
+
+
+@dataclass(frozen=True)
+class _Activated(_Around):
+    """A convolution or linear layer, and an activation. Which sums it let pass is told by its output."""
+
+    masks_gradient: ClassVar[bool] = True
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"x", "y", "dy"})
+
+    def backward(self, at: Flow) -> None:
+        getattr(at.kernels, f"{self.activation}_backward")(at.y, at.arrived, at.dy)
+        super().backward(at)
+
+
+@dataclass(frozen=True)
+class _ActivatedAdd(_Activated):
+    """An addition and an activation: all that was added gets the masked gradient."""
+
+    arity: ClassVar[int | None] = None
+    passes_gradient: ClassVar[bool] = True
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"y", "dy"})
+
+
+@dataclass(frozen=True)
+class _RectifiedMaxPool(_Around):
+    """ReLU and a maximum pool: the largest value, or 0 where none is above, and then no gradient."""
+
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+
+    @property
+    def kind(self) -> str:
+        return f"{_KINDS[self.activation]} + {self.inner.kind}"
+
+
+#: Activations that can be fused with what is in front of them.
 _ACTIVATIONS: dict[type[Layer], str] = {ReLU: "relu", ReLU6: "relu6"}
 _KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
 
@@ -107,33 +178,70 @@ def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str],
     needed : collection of str
         Nodes (and perhaps the input) that a gradient flows to; of a shortcut it must.
     """
-    by_name = {node.name: node for node in nodes}
-    readers = Counter(name for node in nodes for name in node.inputs)
-    hidden = {name for name in by_name if readers[name] == 1 and name not in apart}
-    fused: dict[str, FusedNode] = {}
-    for node in nodes:
-        if type(node.layer) in _ACTIVATIONS and (found := _fused(node, by_name, hidden, shapes, needed)):
-            fused[node.name] = found
-    covered = {name for each in fused.values() for name in each.covers[:-1]}
-    return [fused.get(node.name, node) for node in nodes if node.name not in covered]
+    return _Fusion(nodes, shapes, apart, needed).fused()
 
 
-def _fused(
-    last: Node, nodes: Mapping[str, Node], hidden: set[str], shapes: Mapping[str, Shape], needed: Collection[str]
-) -> FusedNode | None:
-    """What ends with the activation `last`, if it can be computed in one go."""
-    before = nodes.get(last.inputs[0])
-    if before is None or before.name not in hidden:
+class _Fusion:
+    """Finds the nodes that go together."""
+
+    def __init__(self, nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]):
+        self.nodes, self.shapes, self.needed = nodes, shapes, needed
+        self.by_name = {node.name: node for node in nodes}
+        readers = Counter(name for node in nodes for name in node.inputs)
+        self.hidden = {name for name in self.by_name if readers[name] == 1 and name not in apart}
+
+    def fused(self) -> list[Node]:
+        """The nodes to run. A node goes with others by the first rule that it fits."""
+        found: dict[str, FusedNode] = {}
+        covered: set[str] = set()
+        for rule in (self._normalised, self._pooled, self._activated):
+            for node in self.nodes:
+                each = rule(node)
+                if each is not None and covered.isdisjoint(each.covers):
+                    found[each.name] = each
+                    covered.update(each.covers)
+        return [found.get(node.name, node) for node in self.nodes if node.name in found or node.name not in covered]
+
+    def _before(self, node: Node) -> Node | None:
+        """The node whose output `node` reads first, if nobody else looks at that."""
+        name = node.inputs[0]
+        return self.by_name[name] if name in self.hidden else None
+
+    def _normalised(self, last: Node) -> FusedNode | None:
+        """Batch normalisation, perhaps an addition, and the activation `last`."""
+        before = self._before(last)
+        if before is None or type(last.layer) not in _ACTIVATIONS:
+            return None
+        if isinstance(before.layer, BatchNorm2d):
+            return _together(before, (), last, (before.name, last.name))
+        if type(before.layer) is Add and len(before.inputs) == 2:
+            for name, other in (before.inputs, before.inputs[::-1]):
+                norm = self.by_name.get(name)
+                fits = norm is not None and name in self.hidden and isinstance(norm.layer, BatchNorm2d)
+                if fits and self.shapes[other] == self.shapes[name] and other in self.needed:
+                    return _together(norm, (other,), last, (name, before.name, last.name))  # type: ignore[arg-type]
         return None
-    if isinstance(before.layer, BatchNorm2d):
-        return _together(before, (), last, (before.name, last.name))
-    if type(before.layer) is Add and len(before.inputs) == 2:
-        for name, other in (before.inputs, before.inputs[::-1]):
-            norm = nodes.get(name)
-            fits = norm is not None and name in hidden and isinstance(norm.layer, BatchNorm2d)
-            if fits and shapes[other] == shapes[name] and other in needed:
-                return _together(norm, (other,), last, (name, before.name, last.name))  # type: ignore[arg-type]
-    return None
+
+    def _pooled(self, last: Node) -> FusedNode | None:
+        """ReLU and the maximum pool `last` over tiles."""
+        before = self._before(last)
+        tiles = isinstance(last.layer, MaxPool2d) and last.layer.has_tiles
+        if before is None or not tiles or type(before.layer) is not ReLU:
+            return None
+        layer = _RectifiedMaxPool(last.layer, _ACTIVATIONS[ReLU])
+        return FusedNode(last.name, layer, before.inputs, last.name, (before.name, last.name))
+
+    def _activated(self, last: Node) -> FusedNode | None:
+        """A sum and the activation `last`."""
+        before = self._before(last)
+        if before is None or type(last.layer) not in _ACTIVATIONS or type(before.layer) not in _SUMS:
+            return None
+        layer = _SUMS[type(before.layer)](before.layer, _ACTIVATIONS[type(last.layer)])
+        return FusedNode(last.name, layer, before.inputs, before.name, (before.name, last.name))
+
+
+#: Layers that can apply an activation to their sums.
+_SUMS: dict[type[Layer], type[_Activated]] = {Conv2d: _Activated, Linear: _Activated, Add: _ActivatedAdd}
 
 
 def _together(norm: Node, shortcut: tuple[str, ...], last: Node, covers: tuple[str, ...]) -> FusedNode:

@@ -58,6 +58,8 @@ class _BackwardStep:
     """What happens at one node on the way back."""
 
     node: Node
+    #: Where the gradient lies that the layer works on, if it is not what arrived.
+    masked: Storage | None = None
     writes: list[Storage | None] = field(default_factory=list)
     sums: list[_Sum] = field(default_factory=list)
 
@@ -209,6 +211,8 @@ class Plan:
         step, planned = self._back(node), _BackwardStep(node)
         dy = self._gradients[node.name]
         dy.use(step)
+        if node.layer.masks_gradient:
+            dy = planned.masked = dy if self._is_free(node, dy) else self._new(dy.nbytes, step)
         for name in node.inputs:
             if name not in needed:
                 planned.writes.append(None)
@@ -220,17 +224,21 @@ class Plan:
                 planned.writes.append(storage)
                 self._contribute(planned, name, storage, step, dy)
         if node.name not in self.watched:
-            self._sharers[dy].discard(node.name)
+            self._sharers[self._gradients[node.name]].discard(node.name)
         return planned
+
+    def _is_free(self, node: Node, dy: Storage) -> bool:
+        """Whether nobody but this node needs the gradient `dy` any more."""
+        return self._sharers[dy] <= {node.name} and node.name not in self.watched
 
     def _shares_gradient(self, node: Node, name: str) -> bool:
         same_shape = self.shapes[name] == self.shapes[node.name]
         return node.layer.is_view or (node.layer.passes_gradient and same_shape)
 
     def _fresh_gradient(self, node: Node, name: str, dy: Storage, step: int) -> Storage:
-        free = self._sharers[dy] <= {node.name} and node.name not in self.watched
         same_size = self._nbytes(name) == self._nbytes(node.name)
-        if node.layer.in_place_backward and free and same_size and name not in self._gradients:
+        in_place = node.layer.in_place_backward and self._is_free(node, dy)
+        if in_place and same_size and name not in self._gradients:
             return dy
         return self._new(self._nbytes(name), step)
 
@@ -297,13 +305,15 @@ class Plan:
         found = []
         for step in self._backward:
             node, flow = step.node, self.flows[step.node.name]
-            flow.dy = self.gradients[node.name]
+            flow.arrived = flow.dy = self.gradients[node.name]
+            if step.masked is not None:
+                flow.dy = self._array(step.masked, node.name)
             flow.dxs = [
                 None if storage is None else self._array(storage, name)
                 for storage, name in zip(step.writes, node.inputs, strict=True)
             ]
             calls = [self._sum_call(each) for each in step.sums]
-            if flow.grads or any(dx is not None for dx in flow.dxs):
+            if flow.grads or step.masked is not None or any(dx is not None for dx in flow.dxs):
                 calls.insert(0, self._call(node.layer.backward, flow))
             found.append((node.name, calls))
         return found
@@ -342,7 +352,7 @@ class Plan:
     @property
     def output_gradients(self) -> dict[str, np.ndarray]:
         """Where the loss writes its gradient with respect to each output before the backward pass."""
-        return {name: self.flows[name].dy for name in self.weights}
+        return {name: self.gradients[name] for name in self.weights}
 
     @property
     def output_gradient(self) -> np.ndarray:

@@ -10,6 +10,7 @@ from PySide6.QtGui import QUndoCommand, QUndoStack
 
 from nnvis.graph import INPUT
 from ui.document.analysis import Analysis, analyse
+from ui.document.execution import executions
 from ui.document.state import DocumentState
 
 #: Undo steps kept: more than anyone takes back, and few enough for a day of edits in a large network.
@@ -65,7 +66,14 @@ class Document(QObject):
         self.stack = QUndoStack(self, undoLimit=MOST_STEPS)
         self.state = state or DocumentState()
         self.analysis: Analysis = analyse(self.state)
+        self._executions: dict[str, list[str]] | None = None
         self.selection: tuple[str, ...] = ()
+
+    def execution(self, name: str) -> list[str]:
+        """Sentences on how the engine runs a node in training; nothing where the network does not work."""
+        if self._executions is None:  # made when asked for: it takes longer than all other analysis
+            self._executions = executions(self.state) if self.analysis.works else {}
+        return self._executions.get(name, [])
 
     def apply(self, label: str, after: DocumentState, merge: str = "") -> None:
         """Make one undo step that leads to `after`.
@@ -96,7 +104,7 @@ class Document(QObject):
 
     def _show(self, state: DocumentState) -> None:
         before, self.state = self.state, state
-        self.analysis = analyse(state)
+        self.analysis, self._executions = analyse(state), None
         chosen, self.selection = self.selection, _followed(self.selection, before, state)
         kept = self.selection
         self.changed.emit(before, state)

@@ -55,28 +55,28 @@ def _pack(first, last, weights, bias, packed, plan):
 
 
 @inner
-def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more):
+def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more, activation):
     """One register tile, wide or narrow."""
     if rows == WIDE_ROWS:
-        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more)
+        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation)
     else:
-        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more)
+        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation)
 
 
 @inner
-def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, scratch_row):
+def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activation, scratch_row):
     """All tiles of `count` pixels with one panel; the last pixel fills up the rows of the last tile."""
     rows = NARROW_ROWS if width <= NARROW else WIDE_ROWS
     full = rows * (count // rows)
     for p in range(0, full, rows):
-        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more)
+        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more, activation)
     if full < count:
         last_outs = scratch_row + 4 * rows
         for r in range(rows):
             p = min(full + r, count - 1)
             set_entry(scratch_row, r, entry(pixels, p))
             set_entry(last_outs, r, entry(outs, p))
-        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more)
+        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more, activation)
 
 
 @inner
@@ -88,15 +88,17 @@ def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scrat
     pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + low)
     outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + low)
     panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
-    for part in range(entry(plan, at + ct.CLASS_PART_COUNT)):
+    parts = entry(plan, at + ct.CLASS_PART_COUNT)
+    for part in range(parts):
         place = entry(plan, at + ct.CLASS_PARTS) + 2 * part
         taps, tap_count = plan + 4 * entry(plan, place), entry(plan, place + 1)
+        activation = entry(plan, ct.ACTIVATION) if part == parts - 1 else 0
         for panel in range(first_panel, last_panel):
             row = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
             source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
             target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
             weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
-            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, scratch_row)
+            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, activation, scratch_row)
 
 
 @body
@@ -132,6 +134,8 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
         Source pixels, weights and target pixels, C-contiguous float32.
     b : ndarray (target channels,) or None
         Added to every pixel.
+
+    The plan's activation is applied to the sums.
     """
     if y.size == 0:
         return

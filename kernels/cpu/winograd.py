@@ -130,16 +130,16 @@ def _transform_products(first, count, m, bias, channels, y, plan):
     height, width, pixel = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
     plane, panel = entry(plan, wp.PRODUCT_PLANE), entry(plan, wp.PRODUCT_PANEL)
     outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
-    line, source = width * pixel, m
+    line, source, activation = width * pixel, m, entry(plan, wp.ACTIVATION)
     image, i, j = first // tiles, first % tiles // columns, first % tiles % columns
     for _ in range(count):
         row, column = i * outputs, j * outputs
         place = y + 4 * ((image * height + row) * width + column) * pixel
         bottom, right = min(outputs, height - row), min(outputs, width - column)
         if outputs == 4:
-            scatter_output_4(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
+            scatter_output_4(source, plane, panel, bias, place, line, pixel, bottom, right, channels, activation)
         else:
-            scatter_output_2(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
+            scatter_output_2(source, plane, panel, bias, place, line, pixel, bottom, right, channels, activation)
         source += _ROW
         image, i, j = next_tile(image, i, j, tiles, columns)
 
@@ -226,7 +226,14 @@ def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
 
 
 def run(
-    g: Geometry, outputs: int, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray
+    g: Geometry,
+    outputs: int,
+    backward: bool,
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    y: np.ndarray,
+    activation: str = "none",
 ) -> None:
     """Convolution of `x`, or data gradient where `x` is that of the outputs, written to `y`.
 
@@ -240,10 +247,12 @@ def run(
     x, w, y : ndarray
         Source pixels, weights and target pixels, C-contiguous float32.
     b : ndarray (target channels,) or None
+    activation : str
+        Applied to the outputs.
     """
     if y.size == 0:
         return
-    panels, plan, header = wp.pass_work(g, outputs, backward)
+    panels, plan, header = wp.pass_work(g, outputs, backward, activation)
     (_run_by_panels if panels else _run_by_tiles)(plan, header, x, w, b, y)
 
 

@@ -43,6 +43,20 @@ def test_a_number_being_typed_survives_its_own_edit_and_undo_shows_the_old_one(q
     assert box.value() == 6
 
 
+def test_the_inspector_tells_how_the_engine_runs_a_node_and_follows_edits(qtbot):
+    document = Document(from_graph(nv.zoo.build("resnet20")))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    document.select(["layer1.0.relu2"])
+    assert "runs in one with layer1.0.bn2 and layer1.0.add" in inspector.page.facts.text()
+    document.select(["layer3.1.conv1"])
+    assert "runs by Winograd" in inspector.page.facts.text()
+    inspector.editors["stride"].focusProxy().setValue(2)  # the addition's shapes no longer agree
+    assert "runs" not in inspector.page.facts.text()
+    inspector.editors["stride"].focusProxy().setValue(1)
+    assert "runs by Winograd" in inspector.page.facts.text()
+
+
 def test_an_initialiser_is_chosen_and_its_option_changed(qtbot):
     document = Document(from_graph(nv.zoo.build("lenet5")))
     inspector = Inspector(document)

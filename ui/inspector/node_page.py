@@ -141,7 +141,8 @@ def _facts(document: Document, name: str) -> list[str]:
     lines += [f"<b>{change}</b>", *[how] * (how != change)]
     lines.append(f"parameters: {parameter_sum(node.layer, shapes)}")
     adds = node.layer.multiply_adds(*shapes)
-    return [*lines, *[f"multiply-adds: {adds:,}"] * bool(adds)]
+    lines += [f"multiply-adds: {adds:,}"] * bool(adds)
+    return lines + document.execution(name)
 
 
 def short(value: float) -> str:
