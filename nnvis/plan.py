@@ -16,7 +16,7 @@ import numpy as np
 from nnvis.device import Device
 from nnvis.fusion import FusedNode, full_name, fuse
 from nnvis.graph import INPUT, Graph, Node
-from nnvis.layers.base import Flow, Shape
+from nnvis.layers.base import Cache, Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
 from nnvis.parameters import Parameters
 
@@ -162,12 +162,17 @@ class Plan:
         return self._new(self._nbytes(node.name), step)
 
     def _plan_caches(self, node: Node, step: int) -> None:
-        for key, cache in node.layer.caches(*self._inputs(node)).items():
+        for key, cache in self._needed_caches(node).items():
             count = math.prod(cache.shape) * (self.batch if cache.per_example else 1)
-            storage = self._new(count * self._cache_dtype(cache.dtype).itemsize, step)
+            nbytes = count * self._cache_dtype(cache.dtype).itemsize
+            storage = self._new(nbytes, self._back(node) if cache.only_back else step)
             if self.mode.backward:
                 storage.use(self._back(node))
             self._caches[node.name, key] = storage
+
+    def _needed_caches(self, node: Node) -> dict[str, Cache]:
+        caches = node.layer.caches(*self._inputs(node))
+        return {key: cache for key, cache in caches.items() if self.mode.backward or not cache.only_back}
 
     def _inputs(self, node: Node) -> list[Shape]:
         return [self.shapes[name] for name in node.inputs]
@@ -284,7 +289,7 @@ class Plan:
         flow.params = {k: parameters.values[full_name(node, k)] for k in node.layer.parameters(*inputs)}
         flow.grads = {k: parameters.gradients[full_name(node, k)] for k in node.layer.parameters(*inputs)}
         flow.buffers = {k: buffers[full_name(node, k)] for k in node.layer.state(*inputs)}
-        for key, cache in node.layer.caches(*inputs).items():
+        for key, cache in self._needed_caches(node).items():
             shape = (self.batch, *cache.shape) if cache.per_example else cache.shape
             flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
         return flow
@@ -326,8 +331,9 @@ class Plan:
     def written_bytes(self) -> dict[str, int]:
         """Bytes of memory that each node writes anew, its caches among them; 0 for views and what works in place."""
         written, seen = {}, {self._values[INPUT]}
-        for node in self.nodes:
-            own = [storage for (name, _), storage in self._caches.items() if name == node.name]
+        for step, node in enumerate(self.nodes):
+            caches = [storage for (name, _), storage in self._caches.items() if name == node.name]
+            own = [storage for storage in caches if storage.first == step]  # without those of the way back
             if self._values[node.name] not in seen:
                 own.append(self._values[node.name])
             seen.update(own)

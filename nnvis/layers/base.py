@@ -68,11 +68,14 @@ class Cache:
         With the batch axis in front if `per_example`.
     dtype : str or None
         NumPy dtype; None means the network's float type.
+    only_back : bool
+        For ``backward`` alone, which fills it, too: until then its memory serves others.
     """
 
     shape: Shape
     dtype: str | None = None
     per_example: bool = True
+    only_back: bool = False
 
 
 class Flow:
