@@ -157,13 +157,13 @@ def _make_scatter(name, outputs):
 
     def build(b, args):
         source, plane, panel, start, image, row, column, bottom, right, channels, activation = args
-        source, start, limit = float_pointer(b, source), float_pointer(b, start), _limits(b, activation)
+        source, start = float_pointer(b, source), float_pointer(b, start)
         parts, valid = Formulas(b, outputs).output(), [b.icmp_signed("<", INT64(i), bottom) for i in range(outputs)]
         rows, zero = _rows(b, image, row, valid, image), INT64(0)
         inside = [b.icmp_signed("<", INT64(j), right) for j in range(outputs)]
         columns = [b.select(inside[j], b.mul(column, INT64(j)), zero) for j in range(outputs)]
 
-        def vector(index, mask):
+        def vector(index, mask, limit):
             c = b.mul(index, INT64(TILE_LANES))
             first = b.gep(source, [b.mul(index, panel)])
             bias = _load(b, start, c, mask)
@@ -176,7 +176,12 @@ def _make_scatter(name, outputs):
 
             transform_both_axes(parts, size, load, store)
 
-        _channel_loop(b, channels, vector)
+        # Bounds take registers, of which a tile has none to spare.
+        with b.if_else(b.icmp_signed("==", activation, INT64(0))) as (plain, limited):
+            with plain:
+                _channel_loop(b, channels, functools.partial(vector, limit=lambda value: value))
+            with limited:
+                _channel_loop(b, channels, functools.partial(vector, limit=_limits(b, activation)))
 
     @intrinsic
     def scatter(typingctx, source, plane, panel, start, image, row, column, bottom, right, channels, activation):
