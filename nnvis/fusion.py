@@ -2,8 +2,12 @@
 
 Batch normalisation, the addition of a shortcut and an activation behind it are bound by memory: computed one after the
 other each reads and writes the whole activation. Fused, the activation is written once, and the values between are
-never stored. They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the
-same bits.
+never stored. The same goes for the activation of a sum (a convolution, a linear layer, an addition), which is applied
+before the sum leaves the registers; and in front of a maximum pool it is applied to what wins, a quarter of the values.
+They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the same bits.
+
+At inference, batch normalisation is a linear map with constants, and becomes a part of the convolution before it, whose
+weights are multiplied by its factors on their way into the registers. That rounds in another way.
 """
 
 from __future__ import annotations
@@ -15,8 +19,11 @@ from typing import ClassVar
 
 from nnvis.layers.activation import ReLU, ReLU6
 from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, rows
+from nnvis.layers.conv import Conv2d
+from nnvis.layers.linear import Linear
 from nnvis.layers.merge import Add
 from nnvis.layers.norm import BatchNorm2d
+from nnvis.layers.pooling import MaxPool2d
 from nnvis.node import Node
 
 
@@ -30,10 +37,38 @@ class FusedNode(Node):
         The node that parameters, buffers and caches belong to.
     covers : tuple of str
         All of them, in order.
+    norm : str
+        The node that those called ``norm.…`` belong to, if there are any.
     """
 
     home: str
     covers: tuple[str, ...]
+    norm: str = ""
+
+    def full_name(self, key: str) -> str:
+        """What the network calls a parameter or buffer of the layer."""
+        return f"{self.norm}.{key[len(_NORM) :]}" if key.startswith(_NORM) else f"{self.home}.{key}"
+
+
+#: How names of parameters and buffers of a second node begin.
+_NORM = "norm."
+
+
+def full_name(node: Node, key: str) -> str:
+    """What the network calls a parameter or buffer of a node."""
+    return node.full_name(key) if isinstance(node, FusedNode) else f"{node.name}.{key}"
+
+
+def covers(node: Node) -> tuple[str, ...]:
+    """Names of the nodes of the graph that a node of a plan computes."""
+    return node.covers if isinstance(node, FusedNode) else (node.name,)
+
+
+def main_layer(node: Node) -> Layer:
+    """The layer of a node, without what is fused with it."""
+    if isinstance(node.layer, _FoldedConv):
+        return node.layer.conv
+    return node.layer.inner if isinstance(node.layer, _Around) else node.layer
 
 
 @dataclass(frozen=True)
@@ -88,12 +123,109 @@ class _BatchNormActivation(Layer):
         )  # fmt: skip
 
 
-#: Activations that batch normalisation can have behind it.
+@dataclass(frozen=True)
+class _FoldedConv(Layer):
+    """A convolution, the batch normalisation behind it, which inference makes a part of it, and an activation."""
+
+    conv: Conv2d
+    norm: BatchNorm2d
+    activation: str
+
+    @property
+    def kind(self) -> str:
+        kinds = [self.conv.kind, self.norm.kind]
+        return " + ".join(kinds if self.activation == "none" else [*kinds, _KINDS[self.activation]])
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        behind = self.norm.parameters(self.conv.output_shape(*shapes))
+        return self.conv.parameters(*shapes) | {_NORM + key: value for key, value in behind.items()}
+
+    def state(self, *shapes: Shape) -> dict[str, Buffer]:
+        behind = self.norm.state(self.conv.output_shape(*shapes))
+        return {_NORM + key: value for key, value in behind.items()}
+
+    def multiply_adds(self, *shapes: Shape) -> int:
+        return self.conv.multiply_adds(*shapes)
+
+    def forward(self, at: Flow) -> None:
+        norm = at.params["norm.weight"], at.params["norm.bias"]
+        running = at.buffers["norm.running_mean"], at.buffers["norm.running_var"]
+        *geometry, algorithm = self.conv.how(at)
+        at.kernels.conv2d_norm_forward(
+            at.x, at.params["weight"], at.params.get("bias"), *norm, *running, at.y, *geometry, self.norm.eps,
+            algorithm, self.activation,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Around(Layer):
+    """A layer that also applies an activation, on the way."""
+
+    inner: Layer
+    activation: str
+
+    @property
+    def kind(self) -> str:
+        return f"{self.inner.kind} + {_KINDS[self.activation]}"
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        return self.inner.parameters(*shapes)
+
+    def caches(self, *shapes: Shape) -> dict[str, Cache]:
+        return self.inner.caches(*shapes)
+
+    def forward(self, at: Flow) -> None:
+        at.activation = self.activation
+        self.inner.forward(at)
+
+    def backward(self, at: Flow) -> None:
+        self.inner.backward(at)
+
+
+@dataclass(frozen=True)
+class _Activated(_Around):
+    """A convolution or linear layer, and an activation. Which sums it let pass is told by its output."""
+
+    masks_gradient: ClassVar[bool] = True
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"x", "y", "dy"})
+
+    def backward(self, at: Flow) -> None:
+        getattr(at.kernels, f"{self.activation}_backward")(at.y, at.arrived, at.dy)
+        super().backward(at)
+
+
+@dataclass(frozen=True)
+class _ActivatedAdd(_Activated):
+    """An addition and an activation: all that was added gets the masked gradient."""
+
+    arity: ClassVar[int | None] = None
+    passes_gradient: ClassVar[bool] = True
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"y", "dy"})
+
+
+@dataclass(frozen=True)
+class _RectifiedMaxPool(_Around):
+    """ReLU and a maximum pool: the largest value, or 0 where none is above, and then no gradient."""
+
+    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
+
+    @property
+    def kind(self) -> str:
+        return f"{_KINDS[self.activation]} + {self.inner.kind}"
+
+
+#: Activations that can be fused with what is in front of them.
 _ACTIVATIONS: dict[type[Layer], str] = {ReLU: "relu", ReLU6: "relu6"}
 _KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
 
 
-def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]) -> list[Node]:
+def fuse(
+    nodes: list[Node],
+    shapes: Mapping[str, Shape],
+    apart: Collection[str],
+    needed: Collection[str],
+    folding: bool = False,
+) -> list[Node]:
     """The nodes, with those that go together replaced by one.
 
     Parameters
@@ -106,34 +238,91 @@ def fuse(nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str],
         Nodes whose output must be there: watched ones and outputs.
     needed : collection of str
         Nodes (and perhaps the input) that a gradient flows to; of a shortcut it must.
+    folding : bool
+        Whether batch normalisation becomes a part of the convolution before it. Only where its statistics are constants
+        and nothing flows back; results are equal up to rounding.
     """
-    by_name = {node.name: node for node in nodes}
-    readers = Counter(name for node in nodes for name in node.inputs)
-    hidden = {name for name in by_name if readers[name] == 1 and name not in apart}
-    fused: dict[str, FusedNode] = {}
-    for node in nodes:
-        if type(node.layer) in _ACTIVATIONS and (found := _fused(node, by_name, hidden, shapes, needed)):
-            fused[node.name] = found
-    covered = {name for each in fused.values() for name in each.covers[:-1]}
-    return [fused.get(node.name, node) for node in nodes if node.name not in covered]
+    return _Fusion(nodes, shapes, apart, needed).fused(folding)
 
 
-def _fused(
-    last: Node, nodes: Mapping[str, Node], hidden: set[str], shapes: Mapping[str, Shape], needed: Collection[str]
-) -> FusedNode | None:
-    """What ends with the activation `last`, if it can be computed in one go."""
-    before = nodes.get(last.inputs[0])
-    if before is None or before.name not in hidden:
+class _Fusion:
+    """Finds the nodes that go together."""
+
+    def __init__(self, nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]):
+        self.nodes, self.shapes, self.needed = nodes, shapes, needed
+        self.by_name = {node.name: node for node in nodes}
+        readers = Counter(name for node in nodes for name in node.inputs)
+        self.hidden = {name for name in self.by_name if readers[name] == 1 and name not in apart}
+
+    def fused(self, folding: bool) -> list[Node]:
+        """The nodes to run. A node goes with others by the first rule that it fits."""
+        folds = (self._folded_and_activated, self._folded) if folding else ()
+        found: dict[str, FusedNode] = {}
+        covered: set[str] = set()
+        for rule in (*folds, self._normalised, self._pooled, self._activated):
+            for node in self.nodes:
+                each = rule(node)
+                if each is not None and covered.isdisjoint(each.covers):
+                    found[each.name] = each
+                    covered.update(each.covers)
+        return [found.get(node.name, node) for node in self.nodes if node.name in found or node.name not in covered]
+
+    def _before(self, node: Node) -> Node | None:
+        """The node whose output `node` reads first, if nobody else looks at that."""
+        name = node.inputs[0]
+        return self.by_name[name] if name in self.hidden else None
+
+    def _folded(self, last: Node, activation: str = "none", covered: tuple[str, ...] = ()) -> FusedNode | None:
+        """A convolution and the batch normalisation `last`."""
+        before = self._before(last)
+        if before is None or not isinstance(last.layer, BatchNorm2d) or type(before.layer) is not Conv2d:
+            return None
+        name, *_ = *covered, last.name
+        layer = _FoldedConv(before.layer, last.layer, activation)
+        return FusedNode(name, layer, before.inputs, before.name, (before.name, last.name, *covered), last.name)
+
+    def _folded_and_activated(self, last: Node) -> FusedNode | None:
+        """A convolution, batch normalisation and the activation `last`."""
+        before = self._before(last)
+        if before is None or type(last.layer) not in _ACTIVATIONS:
+            return None
+        return self._folded(before, _ACTIVATIONS[type(last.layer)], (last.name,))
+
+    def _normalised(self, last: Node) -> FusedNode | None:
+        """Batch normalisation, perhaps an addition, and the activation `last`."""
+        before = self._before(last)
+        if before is None or type(last.layer) not in _ACTIVATIONS:
+            return None
+        if isinstance(before.layer, BatchNorm2d):
+            return _together(before, (), last, (before.name, last.name))
+        if type(before.layer) is Add and len(before.inputs) == 2:
+            for name, other in (before.inputs, before.inputs[::-1]):
+                norm = self.by_name.get(name)
+                fits = norm is not None and name in self.hidden and isinstance(norm.layer, BatchNorm2d)
+                if fits and self.shapes[other] == self.shapes[name] and other in self.needed:
+                    return _together(norm, (other,), last, (name, before.name, last.name))  # type: ignore[arg-type]
         return None
-    if isinstance(before.layer, BatchNorm2d):
-        return _together(before, (), last, (before.name, last.name))
-    if type(before.layer) is Add and len(before.inputs) == 2:
-        for name, other in (before.inputs, before.inputs[::-1]):
-            norm = nodes.get(name)
-            fits = norm is not None and name in hidden and isinstance(norm.layer, BatchNorm2d)
-            if fits and shapes[other] == shapes[name] and other in needed:
-                return _together(norm, (other,), last, (name, before.name, last.name))  # type: ignore[arg-type]
-    return None
+
+    def _pooled(self, last: Node) -> FusedNode | None:
+        """ReLU and the maximum pool `last` over tiles."""
+        before = self._before(last)
+        tiles = isinstance(last.layer, MaxPool2d) and last.layer.has_tiles
+        if before is None or not tiles or type(before.layer) is not ReLU:
+            return None
+        layer = _RectifiedMaxPool(last.layer, _ACTIVATIONS[ReLU])
+        return FusedNode(last.name, layer, before.inputs, last.name, (before.name, last.name))
+
+    def _activated(self, last: Node) -> FusedNode | None:
+        """A sum and the activation `last`."""
+        before = self._before(last)
+        if before is None or type(last.layer) not in _ACTIVATIONS or type(before.layer) not in _SUMS:
+            return None
+        layer = _SUMS[type(before.layer)](before.layer, _ACTIVATIONS[type(last.layer)])
+        return FusedNode(last.name, layer, before.inputs, before.name, (before.name, last.name))
+
+
+#: Layers that can apply an activation to their sums.
+_SUMS: dict[type[Layer], type[_Activated]] = {Conv2d: _Activated, Linear: _Activated, Add: _ActivatedAdd}
 
 
 def _together(norm: Node, shortcut: tuple[str, ...], last: Node, covers: tuple[str, ...]) -> FusedNode:

@@ -42,8 +42,9 @@ class Network:
     seed : int
         Initial weights and dropout masks are functions of it.
     precision : str
-        "fast" may convolve by algorithms that round in other ways (Winograd; errors below 5e-5 of the largest output),
-        "exact" sums directly.
+        "fast" may convolve by algorithms that round in other ways (Winograd; errors below 5e-5 of the largest output)
+        and multiplies, at inference, weights by the factors of the batch normalisation behind them; "exact" sums
+        directly, and normalises the sums.
 
     Raises
     ------

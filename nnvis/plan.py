@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nnvis.device import Device
-from nnvis.fusion import FusedNode, fuse
+from nnvis.fusion import FusedNode, full_name, fuse
 from nnvis.graph import INPUT, Graph, Node
-from nnvis.layers.base import Flow, Shape
+from nnvis.layers.base import Cache, Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
 from nnvis.parameters import Parameters
 
@@ -58,6 +58,8 @@ class _BackwardStep:
     """What happens at one node on the way back."""
 
     node: Node
+    #: Where the gradient lies that the layer works on, if it is not what arrived.
+    masked: Storage | None = None
     writes: list[Storage | None] = field(default_factory=list)
     sums: list[_Sum] = field(default_factory=list)
 
@@ -93,7 +95,8 @@ class Plan:
         self.nodes = graph.order(aux=mode.training)
         if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
             needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
-            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed)
+            folding = not (mode.training or mode.backward or exact)
+            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed, folding)
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()
@@ -159,12 +162,17 @@ class Plan:
         return self._new(self._nbytes(node.name), step)
 
     def _plan_caches(self, node: Node, step: int) -> None:
-        for key, cache in node.layer.caches(*self._inputs(node)).items():
+        for key, cache in self._needed_caches(node).items():
             count = math.prod(cache.shape) * (self.batch if cache.per_example else 1)
-            storage = self._new(count * self._cache_dtype(cache.dtype).itemsize, step)
+            nbytes = count * self._cache_dtype(cache.dtype).itemsize
+            storage = self._new(nbytes, self._back(node) if cache.only_back else step)
             if self.mode.backward:
                 storage.use(self._back(node))
             self._caches[node.name, key] = storage
+
+    def _needed_caches(self, node: Node) -> dict[str, Cache]:
+        caches = node.layer.caches(*self._inputs(node))
+        return {key: cache for key, cache in caches.items() if self.mode.backward or not cache.only_back}
 
     def _inputs(self, node: Node) -> list[Shape]:
         return [self.shapes[name] for name in node.inputs]
@@ -204,6 +212,8 @@ class Plan:
         step, planned = self._back(node), _BackwardStep(node)
         dy = self._gradients[node.name]
         dy.use(step)
+        if node.layer.masks_gradient:
+            dy = planned.masked = dy if self._is_free(node, dy) else self._new(dy.nbytes, step)
         for name in node.inputs:
             if name not in needed:
                 planned.writes.append(None)
@@ -215,17 +225,21 @@ class Plan:
                 planned.writes.append(storage)
                 self._contribute(planned, name, storage, step, dy)
         if node.name not in self.watched:
-            self._sharers[dy].discard(node.name)
+            self._sharers[self._gradients[node.name]].discard(node.name)
         return planned
+
+    def _is_free(self, node: Node, dy: Storage) -> bool:
+        """Whether nobody but this node needs the gradient `dy` any more."""
+        return self._sharers[dy] <= {node.name} and node.name not in self.watched
 
     def _shares_gradient(self, node: Node, name: str) -> bool:
         same_shape = self.shapes[name] == self.shapes[node.name]
         return node.layer.is_view or (node.layer.passes_gradient and same_shape)
 
     def _fresh_gradient(self, node: Node, name: str, dy: Storage, step: int) -> Storage:
-        free = self._sharers[dy] <= {node.name} and node.name not in self.watched
         same_size = self._nbytes(name) == self._nbytes(node.name)
-        if node.layer.in_place_backward and free and same_size and name not in self._gradients:
+        in_place = node.layer.in_place_backward and self._is_free(node, dy)
+        if in_place and same_size and name not in self._gradients:
             return dy
         return self._new(self._nbytes(name), step)
 
@@ -253,7 +267,7 @@ class Plan:
         #: Every output by name, the network's own first.
         self.outputs = {name: self.flows[name].y for name in self.weights}
         self.output = next(iter(self.outputs.values()))
-        owned = {f"{_home(n)}.{key}" for n in self.nodes for key in self.flows[n.name].grads}
+        owned = {full_name(n, key) for n in self.nodes for key in self.flows[n.name].grads}
         self._idle = [gradient for name, gradient in parameters.gradients.items() if name not in owned]
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
         self._forward_calls = [
@@ -272,11 +286,10 @@ class Plan:
         flow.xs = [self._array(self._values[name], name) for name in node.inputs]
         flow.y = self._array(self._values[node.name], node.name)
         flow.dxs = [None] * len(node.inputs)
-        home = _home(node)
-        flow.params = {k: parameters.values[f"{home}.{k}"] for k in node.layer.parameters(*inputs)}
-        flow.grads = {k: parameters.gradients[f"{home}.{k}"] for k in node.layer.parameters(*inputs)}
-        flow.buffers = {k: buffers[f"{home}.{k}"] for k in node.layer.state(*inputs)}
-        for key, cache in node.layer.caches(*inputs).items():
+        flow.params = {k: parameters.values[full_name(node, k)] for k in node.layer.parameters(*inputs)}
+        flow.grads = {k: parameters.gradients[full_name(node, k)] for k in node.layer.parameters(*inputs)}
+        flow.buffers = {k: buffers[full_name(node, k)] for k in node.layer.state(*inputs)}
+        for key, cache in self._needed_caches(node).items():
             shape = (self.batch, *cache.shape) if cache.per_example else cache.shape
             flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
         return flow
@@ -292,13 +305,15 @@ class Plan:
         found = []
         for step in self._backward:
             node, flow = step.node, self.flows[step.node.name]
-            flow.dy = self.gradients[node.name]
+            flow.arrived = flow.dy = self.gradients[node.name]
+            if step.masked is not None:
+                flow.dy = self._array(step.masked, node.name)
             flow.dxs = [
                 None if storage is None else self._array(storage, name)
                 for storage, name in zip(step.writes, node.inputs, strict=True)
             ]
             calls = [self._sum_call(each) for each in step.sums]
-            if flow.grads or any(dx is not None for dx in flow.dxs):
+            if flow.grads or step.masked is not None or any(dx is not None for dx in flow.dxs):
                 calls.insert(0, self._call(node.layer.backward, flow))
             found.append((node.name, calls))
         return found
@@ -316,8 +331,9 @@ class Plan:
     def written_bytes(self) -> dict[str, int]:
         """Bytes of memory that each node writes anew, its caches among them; 0 for views and what works in place."""
         written, seen = {}, {self._values[INPUT]}
-        for node in self.nodes:
-            own = [storage for (name, _), storage in self._caches.items() if name == node.name]
+        for step, node in enumerate(self.nodes):
+            caches = [storage for (name, _), storage in self._caches.items() if name == node.name]
+            own = [storage for storage in caches if storage.first == step]  # without those of the way back
             if self._values[node.name] not in seen:
                 own.append(self._values[node.name])
             seen.update(own)
@@ -336,7 +352,7 @@ class Plan:
     @property
     def output_gradients(self) -> dict[str, np.ndarray]:
         """Where the loss writes its gradient with respect to each output before the backward pass."""
-        return {name: self.flows[name].dy for name in self.weights}
+        return {name: self.gradients[name] for name in self.weights}
 
     @property
     def output_gradient(self) -> np.ndarray:
@@ -368,11 +384,6 @@ class Plan:
         for gradient in self._idle:
             gradient.fill(0)
         _run(self._backward_calls, after)
-
-
-def _home(node: Node) -> str:
-    """The node of the graph that has the parameters."""
-    return node.home if isinstance(node, FusedNode) else node.name
 
 
 def _run(steps: list[_Calls], after: Callable[[str], None] | None) -> None:

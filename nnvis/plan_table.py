@@ -6,7 +6,7 @@ import importlib
 import math
 from dataclasses import dataclass
 
-from nnvis.fusion import FusedNode
+from nnvis.fusion import covers, main_layer
 from nnvis.layers.base import Shape
 from nnvis.layers.conv import Conv2d
 from nnvis.node import Node
@@ -44,22 +44,23 @@ def plan_table(plan: Plan) -> list[PlanRow]:
 
 
 def _row(plan: Plan, node: Node, written: int) -> PlanRow:
-    nodes = node.covers if isinstance(node, FusedNode) else (node.name,)
+    nodes = covers(node)
     how = " (a view)" if node.layer.is_view else "" if written else " in place"
     return PlanRow(nodes, _words(node) + how, _algorithms(plan, node), plan.shapes[node.name], written)
 
 
 def _words(node: Node) -> str:
-    layer = node.layer
+    layer = main_layer(node)
     if not isinstance(layer, Conv2d):
-        return layer.kind
+        return node.layer.kind
+    behind = node.layer.kind.removeprefix(layer.kind)
     window = "x".join(map(str, layer.kernel_size))
-    return f"Conv2d {window}" + (f", {layer.groups} groups" if layer.groups > 1 else "")
+    return f"Conv2d {window}" + (f", {layer.groups} groups" if layer.groups > 1 else "") + behind
 
 
 def _algorithms(plan: Plan, node: Node) -> dict[str, str]:
     """By pass; nothing for layers that have no choice."""
-    layer = node.layer
+    layer = main_layer(node)
     if not isinstance(layer, Conv2d) or plan.device.name != "cpu":
         return {}
     source, target = plan.shapes[node.inputs[0]], plan.shapes[node.name]

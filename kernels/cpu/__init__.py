@@ -47,6 +47,9 @@ from kernels.cpu.conv import (
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.cpu.conv_norm import (
+    conv2d_norm_forward,
+)
 from kernels.cpu.deform_conv import (
     deform_conv2d_backward_data,
     deform_conv2d_backward_weights,
@@ -162,6 +165,7 @@ __all__ = [
     "conv2d_backward_data",
     "conv2d_backward_weights",
     "conv2d_forward",
+    "conv2d_norm_forward",
     "copy_columns",
     "deform_conv2d_backward_data",
     "deform_conv2d_backward_weights",

@@ -23,9 +23,9 @@ from kernels.cpu.panels import (
     padded,
     whole_panels,
 )
-from kernels.cpu.simd import address, fma, lane_total, load, mul, splat, store, sub
+from kernels.cpu.simd import address
 from kernels.cpu.softmax import softmax_row
-from kernels.cpu.tails import read, write
+from kernels.cpu.wide import BYTES, LANES, fma, lane_total, load, mul, read, splat, store, sub, write
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 #: Multiply-adds below which one thread does it all.
@@ -41,7 +41,7 @@ def _place(array, strides, n, column):
 
 @inner
 def _scale(place, count, factor):
-    for i in range(0, 4 * count, 32):
+    for i in range(0, 4 * count, BYTES):
         store(place + i, mul(load(place + i), splat(factor)))
 
 
@@ -104,10 +104,10 @@ def _slope_rows(slopes, line, shares, keys, count, scale, softmax):
         if not softmax:
             _scale(place, line, scale)
             continue
-        for c in range(0, keys, 8):
+        for c in range(0, keys, LANES):
             total = fma(read(place + 4 * c, keys - c), read(share + 4 * c, keys - c), total)
         mean = splat(lane_total(total))
-        for c in range(0, keys, 8):
+        for c in range(0, keys, LANES):
             slope = mul(sub(read(place + 4 * c, keys - c), mean), factor)
             write(place + 4 * c, mul(read(share + 4 * c, keys - c), slope), keys - c)
 

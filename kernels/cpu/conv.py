@@ -22,6 +22,7 @@ def conv2d_forward(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    activation: str = "none",
 ) -> None:
     """Convolution: ``y[n, oh, ow, o] = b[o] + sum x[n, oh s + i d - p, ow s + j d - p, c] w[i, j, c, o]``.
 
@@ -39,6 +40,8 @@ def conv2d_forward(
     algorithm : str
         "auto" is the quickest for the shape; "direct" sums over the taps, as the formula says; "winograd2" and
         "winograd4" transform tiles of so many outputs a side, for 3x3 convolutions with stride 1.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sums.
 
     Raises
     ------
@@ -47,11 +50,11 @@ def conv2d_forward(
     """
     g = convolution(x.shape, y.shape, w.shape[:2], stride, padding, dilation, groups)
     if outputs := conv_choice.tile_outputs(g, "forward", algorithm):
-        winograd.run(g, outputs, False, x, w, b, y)
+        winograd.run(g, outputs, False, x, w, b, y, activation)
     elif depthwise.handles(g):
-        depthwise.run(g, False, x, w, b, y)
+        depthwise.run(g, False, x, w, b, y, activation)
     else:
-        conv_data.run(conv_tables.forward_plan(g), x, w, b, y)
+        conv_data.run(conv_tables.forward_plan(g, activation), x, w, b, y)
 
 
 def conv2d_backward_data(

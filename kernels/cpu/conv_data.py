@@ -13,22 +13,33 @@ from kernels.cpu import scratch
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
-from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_floats, copy_rows, pack_transposed
+from kernels.cpu.packing import (
+    ROW_BYTES,
+    clear_floats,
+    copy_floats,
+    copy_rows,
+    copy_scaled_rows,
+    factors_behind,
+    pack_transposed,
+)
 
 #: Per-thread scratch: source and target offsets of the rows of a last tile.
 _SCRATCH_FLOATS = 2 * max(WIDE_ROWS, NARROW_ROWS)
 
 
 @inner
-def _pack_rows(low, high, first, last, source, target, panel_bytes, plan):
-    """Pack the weight rows from `low` to `high` of one tap for the panels from `first` to `last`."""
+def _pack_rows(low, high, first, last, source, target, panel_bytes, factors, plan):
+    """Pack the weight rows from `low` to `high` of one tap, times their factors, for the panels from `first` on."""
     inner_stride, lane_stride = entry(plan, ct.INNER_STRIDE), entry(plan, ct.LANE_STRIDE)
     for panel in range(first, last):
         at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
         width = entry(plan, at + ct.PANEL_WIDTH)
         values = source + 4 * (entry(plan, at + ct.PANEL_WEIGHT) + low * inner_stride)
         rows = target + panel * panel_bytes + low * ROW_BYTES
-        if lane_stride == 1:
+        if factors:
+            own = factors + 4 * entry(plan, at + ct.PANEL_TARGET)
+            copy_scaled_rows(rows, own, values, inner_stride, high - low, width)
+        elif lane_stride == 1:
             copy_rows(rows, WIDE, values, inner_stride, high - low, width)
         else:
             pack_transposed(values, high - low, lane_stride, width, rows)
@@ -38,7 +49,7 @@ def _pack_rows(low, high, first, last, source, target, panel_bytes, plan):
 def _pack(first, last, weights, bias, packed, plan):
     """Pack the panels from `first` to `last`: a row of first values (the bias), then rows of weights."""
     inner_rows, taps = entry(plan, ct.INNER), entry(plan, ct.TAPS)
-    panel_bytes = (taps * inner_rows + 1) * ROW_BYTES
+    panel_bytes, factors = (taps * inner_rows + 1) * ROW_BYTES, factors_behind(bias, entry(plan, ct.FACTORS))
     for panel in range(first, last):
         at = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
         width, target = entry(plan, at + ct.PANEL_WIDTH), packed + panel * panel_bytes
@@ -51,32 +62,32 @@ def _pack(first, last, weights, bias, packed, plan):
         source = weights + 4 * tap * entry(plan, ct.TAP_STRIDE)
         target = packed + (1 + place * inner_rows) * ROW_BYTES
         for low in range(0, inner_rows, step):
-            _pack_rows(low, min(low + step, inner_rows), first, last, source, target, panel_bytes, plan)
+            _pack_rows(low, min(low + step, inner_rows), first, last, source, target, panel_bytes, factors, plan)
 
 
 @inner
-def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more):
+def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more, activation):
     """One register tile, wide or narrow."""
     if rows == WIDE_ROWS:
-        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more)
+        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation)
     else:
-        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more)
+        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation)
 
 
 @inner
-def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, scratch_row):
+def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activation, scratch_row):
     """All tiles of `count` pixels with one panel; the last pixel fills up the rows of the last tile."""
     rows = NARROW_ROWS if width <= NARROW else WIDE_ROWS
     full = rows * (count // rows)
     for p in range(0, full, rows):
-        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more)
+        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more, activation)
     if full < count:
         last_outs = scratch_row + 4 * rows
         for r in range(rows):
             p = min(full + r, count - 1)
             set_entry(scratch_row, r, entry(pixels, p))
             set_entry(last_outs, r, entry(outs, p))
-        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more)
+        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more, activation)
 
 
 @inner
@@ -88,15 +99,17 @@ def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scrat
     pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + low)
     outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + low)
     panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
-    for part in range(entry(plan, at + ct.CLASS_PART_COUNT)):
+    parts = entry(plan, at + ct.CLASS_PART_COUNT)
+    for part in range(parts):
         place = entry(plan, at + ct.CLASS_PARTS) + 2 * part
         taps, tap_count = plan + 4 * entry(plan, place), entry(plan, place + 1)
+        activation = entry(plan, ct.ACTIVATION) if part == parts - 1 else 0
         for panel in range(first_panel, last_panel):
             row = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
             source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
             target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
             weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
-            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, scratch_row)
+            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, activation, scratch_row)
 
 
 @body
@@ -131,7 +144,9 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
     x, w, y : ndarray
         Source pixels, weights and target pixels, C-contiguous float32.
     b : ndarray (target channels,) or None
-        Added to every pixel.
+        Added to every pixel. Where the plan has them, factors of the target channels' weights lie behind it.
+
+    The plan's activation is applied to the sums.
     """
     if y.size == 0:
         return

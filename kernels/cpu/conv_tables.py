@@ -21,7 +21,7 @@ from kernels.cpu.conv_plan import (
     forward_classes,
     over_images,
 )
-from kernels.cpu.microkernels import WIDE
+from kernels.cpu.microkernels import ACTIVATIONS, WIDE
 
 # Header of the plan: sizes, then where each table begins.
 (
@@ -42,12 +42,14 @@ from kernels.cpu.microkernels import WIDE
     INNER_STRIDE,
     LANE_STRIDE,
     REVERSED,
+    FACTORS,
+    ACTIVATION,
     PANEL_TABLE,
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(22)
+) = range(24)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -88,9 +90,14 @@ def _side(g: Geometry, backward: bool) -> _Side:
 
 
 @functools.lru_cache(maxsize=512)
-def forward_plan(g: Geometry) -> np.ndarray:
-    """Plan of the forward pass; weights are (KH, KW, C_in / groups, C_out)."""
-    return _plan(g, _side(g, False), inner_stride=g.output[2], lane_stride=1)
+def forward_plan(g: Geometry, activation: str = "none", scaled: bool = False) -> np.ndarray:
+    """Plan of the forward pass and what is applied to its sums; weights are (KH, KW, C_in / groups, C_out).
+
+    With `scaled` there are factors of the output channels' weights behind the bias.
+    """
+    plan = _plan(g, _side(g, False), inner_stride=g.output[2], lane_stride=1)
+    plan[ACTIVATION], plan[FACTORS] = ACTIVATIONS[activation], g.output[2] if scaled else 0
+    return plan
 
 
 @functools.lru_cache(maxsize=512)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import scratch
+from kernels.cpu import scratch, small_products
 from kernels.cpu import weight_tables as wt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
@@ -207,6 +207,8 @@ def run(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarr
         dw[...] = 0.0
         if db is not None:
             db[...] = 0.0
+    elif small_products.sums_apply(g):
+        small_products.backward_weights(g, x, dy, dw, db)
     elif wt.uses_blocks(g):
         _run_blocks(wt.block_plan(g), x, dy, dw, db)
     else:

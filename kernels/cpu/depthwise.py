@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu import conv_tables as ct
-from kernels.cpu import depthwise_rows, scratch
+from kernels.cpu import depthwise_rows, rectifiers, scratch
 from kernels.cpu import depthwise_tables as dt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.depthwise_tiles import (
@@ -73,21 +73,30 @@ def depthwise_dots(job, x, w, start, y, unused, plan, scratch_row):
         _segment(segment, images, source, w, start, target, plan, scratch_row)
 
 
-def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-    """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx)."""
+def run(
+    g: Geometry,
+    backward: bool,
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    y: np.ndarray,
+    activation: str = "none",
+) -> None:
+    """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx), and an activation."""
     if y.size == 0:
         return
     start = b if b is not None else scratch.floats("no bias", g.input[2])
     if b is None:
         start[...] = 0.0
     if depthwise_rows.handles(g, backward):
-        depthwise_rows.run(g, backward, x, w, start, y)
+        depthwise_rows.run(g, backward, x, w, start, y, activation)
         return
     plan = ct.depthwise_plan(g, backward)
     header = plan[: ct.HEADER].tolist()
     rows = scratch.thread_rows("tile", 2 * DEPTHWISE_PIXELS)
     jobs, serial = header[ct.IMAGE_GROUPS] * header[ct.SLICES], bool(header[ct.SERIAL])
     launch(depthwise_dots, 0, jobs, serial, (x, w, start, y, None), plan, rows)
+    rectifiers.activate(y, activation)
 
 
 # --- weight gradient -----------------------------------------------------------------------------------------

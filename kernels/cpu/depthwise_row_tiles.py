@@ -28,8 +28,19 @@ from kernels.cpu.simd import (
 PIXELS = 4
 #: Entries of the table that describes a pass: sizes, and the source row and column under the first tap of the first
 #: target pixel. (Of a transposed pass: padding, and the column that the first tile's leftmost tap meets.) Then how far
-#: ahead, in floats, sources and targets are asked for; 0 if not at all.
-SOURCE_ROWS, SOURCE_COLUMNS, TARGET_COLUMNS, CHANNELS, TOP, LEFT, SOURCE_AHEAD, TARGET_AHEAD, FRAME = range(9)
+#: ahead, in floats, sources and targets are asked for; 0 if not at all. Last the number of the activation.
+(
+    SOURCE_ROWS,
+    SOURCE_COLUMNS,
+    TARGET_COLUMNS,
+    CHANNELS,
+    TOP,
+    LEFT,
+    SOURCE_AHEAD,
+    TARGET_AHEAD,
+    ACTIVATION,
+    FRAME,
+) = range(10)
 
 # Masks are integers of one bit a lane.
 _BITS, _MASK = ir.IntType(TILE_LANES), ir.VectorType(ir.IntType(1), TILE_LANES)
@@ -61,6 +72,7 @@ class _Walk:
             self.left,
             self.source_ahead,
             self.target_ahead,
+            self.activation,
         ) = (table_entry(builder, frame, INT64(i)) for i in range(FRAME))
         self.links = _transposed_links(kernel) if transposed else _links(kernel, stride)
         self.count = 1 + max(column for _, _, column in self.links)
@@ -191,11 +203,12 @@ def _make_dot_rows(kernel, stride, transposed):
                 for kh, (_, inside) in enumerate(rows):
                     with b.if_then(inside):
                         row_of_taps(kh, b.gep(pointers[kh], [shift]), masks)
+                sums.activate(walk.activation)
                 _store_pixels(b, sums, place, walk.channels, lanes, mask)
 
     @intrinsic
     def dot_rows(typingctx, x, w, w_step, start, y, frame, first, last, lanes):
-        """Target rows `first` to `last` of one image: ``y = start + sum over taps of x w``, for some channels.
+        """Target rows `first` to `last` of one image: ``y = activation(start + sum over taps of x w)``.
 
         Parameters
         ----------

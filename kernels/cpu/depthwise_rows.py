@@ -12,6 +12,7 @@ import numpy as np
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.depthwise_row_tiles import (
+    ACTIVATION,
     CHANNELS,
     FRAME,
     OUTER_ROWS,
@@ -33,7 +34,7 @@ from kernels.cpu.depthwise_row_tiles import (
 )
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
-from kernels.cpu.microkernels import TILE_LANES
+from kernels.cpu.microkernels import ACTIVATIONS, TILE_LANES
 from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_floats
 
 # A plan is the frame of the tiles (first of all), and these.
@@ -82,7 +83,7 @@ def _frame(plan: np.ndarray, g: Geometry, backward: bool) -> None:
     half, transposed = g.kernel[0] // 2, backward and g.stride[0] == 2
     corner = (half, transposed_left(g.kernel[0])) if transposed else (-half, -half)
     rows = _block_rows(g)
-    plan[:FRAME] = (source[0], source[1], target[1], target[2], *corner, 0, 0)
+    plan[:FRAME] = (source[0], source[1], target[1], target[2], *corner, 0, 0, 0)
     if g.images * (np.prod(source) + np.prod(target)) >= PREFETCH_FLOATS:
         plan[SOURCE_AHEAD] = rows * np.prod(source) // target[0]
         plan[TARGET_AHEAD] = rows * np.prod(target[1:])
@@ -99,7 +100,7 @@ def _block_rows(g: Geometry) -> int:
 
 
 @functools.lru_cache(maxsize=512)
-def _dot_plan(g: Geometry, backward: bool) -> np.ndarray:
+def _dot_plan(g: Geometry, backward: bool, activation: str) -> np.ndarray:
     plan = np.zeros(PLAN, np.int32)
     _frame(plan, g, backward)
     plan[BLOCKS] = -(-plan[TARGET_ROWS] // plan[BLOCK_ROWS])
@@ -107,6 +108,7 @@ def _dot_plan(g: Geometry, backward: bool) -> np.ndarray:
     reverse, channels = backward and g.stride[0] == 1, g.output[2]
     plan[FIRST_TAP] = (g.taps - 1) * channels if reverse else 0
     plan[TAP_STEP] = -channels if reverse else channels
+    plan[ACTIVATION] = ACTIVATIONS[activation]
     return plan
 
 
@@ -160,9 +162,17 @@ def depthwise_rows_5(job, x, w, start, y, unused, plan, scratch_row):
     _dots_5(x, w, start, y, plan, first, last)
 
 
-def run(g: Geometry, backward: bool, x: np.ndarray, w: np.ndarray, start: np.ndarray, y: np.ndarray) -> None:
-    """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx), plus `start`."""
-    plan = _dot_plan(g, backward)
+def run(
+    g: Geometry,
+    backward: bool,
+    x: np.ndarray,
+    w: np.ndarray,
+    start: np.ndarray,
+    y: np.ndarray,
+    activation: str = "none",
+) -> None:
+    """Forward pass from `x` to `y`, or data gradient from `x` (dy) to `y` (dx): sums from `start` on, activated."""
+    plan = _dot_plan(g, backward, activation)
     jobs = int(plan[IMAGES] * plan[BLOCKS])
     work = depthwise_rows_3 if g.kernel[0] == 3 else depthwise_rows_5
     launch(work, 0, jobs, bool(plan[SERIAL]), (x, w, start, y, None), plan, scratch.thread_rows("tile", 1))

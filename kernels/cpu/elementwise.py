@@ -6,9 +6,11 @@ Broadcasting itself is in :mod:`kernels.cpu.broadcast`; here are the kernels for
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from kernels.cpu import broadcast
+from kernels.cpu import broadcast, rectifiers
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
@@ -30,13 +32,28 @@ def _scale(x, factor):
     return x * factor
 
 
+def _rectified_add(a, b, bound):
+    y = a + b
+    y = (y < 0.0).where(0.0, y)
+    return (y > bound).where(bound, y)
+
+
 _add_body, _multiply_body, _scale_body = map_two(_add), map_two(_multiply), map_one(_scale)
+_rectified_add_body = map_two(_rectified_add)
+#: The most that rectified linear units let through.
+_BOUNDS = {"relu": math.inf, "relu6": 6.0}
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
 def add_kernel(a, b, y):
     """``y = a + b``."""
     run_chunks(_add_body, (address(a), address(b), address(y), _NO_PARAMETER), y.size, CHUNK, y.size < SMALL)
+
+
+@kernel("void(f4[::1], f4[::1], f4[::1], f4)", parallel=False)
+def rectified_add_kernel(a, b, y, bound):
+    """``y = min(max(a + b, 0), bound)``."""
+    run_chunks(_rectified_add_body, (address(a), address(b), address(y), bound), y.size, CHUNK, y.size < SMALL)
 
 
 @kernel("void(f4[::1], f4[::1], f4[::1])", parallel=False)
@@ -110,8 +127,8 @@ def crop_kernel(x, y, top, left):
 # --- the functions -------------------------------------------------------------------------------
 
 
-def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """``y = a + b`` with broadcasting.
+def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray, activation: str = "none") -> None:
+    """``y = activation(a + b)`` with broadcasting.
 
     Parameters
     ----------
@@ -119,11 +136,16 @@ def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
         Equal rank; sizes equal or 1.
     y : ndarray
         Output, of the broadcast shape.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sum.
     """
-    if a.shape == b.shape:
+    if a.shape != b.shape:
+        broadcast.add(a, b, y)
+        rectifiers.activate(y, activation)
+    elif activation == "none":
         add_kernel(*flatten(a, b, y))
     else:
-        broadcast.add(a, b, y)
+        rectified_add_kernel(*flatten(a, b, y), _BOUNDS[activation])
 
 
 def add_backward(dy: np.ndarray, da: np.ndarray | None, db: np.ndarray | None) -> None:

@@ -10,25 +10,11 @@ import math
 
 import numpy as np
 
+from kernels.cpu import narrow, wide
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
 from kernels.cpu.simd import address, load_scalar, store_scalar
 from kernels.cpu.tails import zero_floats
-from kernels.cpu.wide import (
-    BYTES,
-    LANES,
-    add,
-    fma,
-    lane_total,
-    load,
-    mul,
-    read,
-    read_filled,
-    splat,
-    store,
-    sub,
-    write,
-)
 
 _ZERO = np.float32(0)
 # Rows that are treated channel block by channel block while they lie in the first-level cache.
@@ -38,58 +24,67 @@ _MOST_JOBS = 16
 # --- forward -------------------------------------------------------------------------------------
 
 
-@inner
-def _sum(x, rows, width, line):
-    """Sum over a unit; float64, from short float32 sums."""
-    total, whole = 0.0, width & -(4 * LANES)
-    for first in range(0, rows, _STEP):
-        s, t, u, v = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
-        for r in range(first, min(first + _STEP, rows)):
-            place = x + 4 * r * line
-            for at in range(place, place + 4 * whole, 4 * BYTES):
-                s, t = add(s, load(at)), add(t, load(at + BYTES))
-                u, v = add(u, load(at + 2 * BYTES)), add(v, load(at + 3 * BYTES))
-            for c in range(whole, width, LANES):
-                s = add(s, read(place + 4 * c, width - c))
-        total += lane_total(add(add(s, t), add(u, v)))
-    return total
+def _sum_of(ops):
+    @inner
+    def sum_rows(x, rows, width, line):
+        """Sum over a unit; float64, from short float32 sums."""
+        total, whole = 0.0, width & -(4 * ops.LANES)
+        for first in range(0, rows, _STEP):
+            s, t, u, v = ops.splat(_ZERO), ops.splat(_ZERO), ops.splat(_ZERO), ops.splat(_ZERO)
+            for r in range(first, min(first + _STEP, rows)):
+                place = x + 4 * r * line
+                for at in range(place, place + 4 * whole, 4 * ops.BYTES):
+                    s, t = ops.add(s, ops.load(at)), ops.add(t, ops.load(at + ops.BYTES))
+                    u, v = ops.add(u, ops.load(at + 2 * ops.BYTES)), ops.add(v, ops.load(at + 3 * ops.BYTES))
+                for c in range(whole, width, ops.LANES):
+                    s = ops.add(s, ops.read(place + 4 * c, width - c))
+            total += ops.lane_total(ops.add(ops.add(s, t), ops.add(u, v)))
+        return total
+
+    return sum_rows
 
 
-@inner
-def _moments(x, rows, width, line, center):
-    """``sum x - center`` and ``sum (x - center)^2`` over a unit; float64, from short float32 sums."""
-    middle, total, square, whole = splat(center), 0.0, 0.0, width & -(2 * LANES)
-    for first in range(0, rows, _STEP):
-        s, t, p, q = splat(_ZERO), splat(_ZERO), splat(_ZERO), splat(_ZERO)
-        for r in range(first, min(first + _STEP, rows)):
-            place = x + 4 * r * line
-            for at in range(place, place + 4 * whole, 2 * BYTES):
-                u, v = sub(load(at), middle), sub(load(at + BYTES), middle)
-                s, t, p, q = add(s, u), add(t, v), fma(u, u, p), fma(v, v, q)
-            for c in range(whole, width, LANES):
-                u = sub(read_filled(place + 4 * c, width - c, middle), middle)
-                s, p = add(s, u), fma(u, u, p)
-        total += lane_total(add(s, t))
-        square += lane_total(add(p, q))
-    return total, square
+def _moments_of(ops):
+    @inner
+    def moments(x, rows, width, line, center):
+        """``sum x - center`` and ``sum (x - center)^2`` over a unit; float64, from short float32 sums."""
+        middle, total, square, whole = ops.splat(center), 0.0, 0.0, width & -(2 * ops.LANES)
+        for first in range(0, rows, _STEP):
+            s, t, p, q = ops.splat(_ZERO), ops.splat(_ZERO), ops.splat(_ZERO), ops.splat(_ZERO)
+            for r in range(first, min(first + _STEP, rows)):
+                place = x + 4 * r * line
+                for at in range(place, place + 4 * whole, 2 * ops.BYTES):
+                    u, v = ops.sub(ops.load(at), middle), ops.sub(ops.load(at + ops.BYTES), middle)
+                    s, t, p, q = ops.add(s, u), ops.add(t, v), ops.fma(u, u, p), ops.fma(v, v, q)
+                for c in range(whole, width, ops.LANES):
+                    u = ops.sub(ops.read_filled(place + 4 * c, width - c, middle), middle)
+                    s, p = ops.add(s, u), ops.fma(u, u, p)
+            total += ops.lane_total(ops.add(s, t))
+            square += ops.lane_total(ops.add(p, q))
+        return total, square
+
+    return moments
 
 
-@inner
-def _normalise(x, y, gamma, beta, rows, width, line, mean, scale):
-    m, a, whole = splat(mean), splat(scale), width & -LANES
-    for first in range(0, rows, _STEP):
-        last = min(first + _STEP, rows)
-        for c in range(0, whole, LANES):
-            factor, offset = mul(load(gamma + 4 * c), a), load(beta + 4 * c)
-            place = 4 * (first * line + c)
-            for _ in range(first, last):
-                store(y + place, fma(sub(load(x + place), m), factor, offset))
-                place += 4 * line
-        for c in range(whole, width, LANES):
-            factor, offset = mul(read(gamma + 4 * c, width - c), a), read(beta + 4 * c, width - c)
-            for r in range(first, last):
-                place = 4 * (r * line + c)
-                write(y + place, fma(sub(read(x + place, width - c), m), factor, offset), width - c)
+def _normalise_of(ops):
+    @inner
+    def normalise(x, y, gamma, beta, rows, width, line, mean, scale):
+        m, a, whole = ops.splat(mean), ops.splat(scale), width & -ops.LANES
+        for first in range(0, rows, _STEP):
+            last = min(first + _STEP, rows)
+            for c in range(0, whole, ops.LANES):
+                factor, offset = ops.mul(ops.load(gamma + 4 * c), a), ops.load(beta + 4 * c)
+                place = 4 * (first * line + c)
+                for _ in range(first, last):
+                    ops.store(y + place, ops.fma(ops.sub(ops.load(x + place), m), factor, offset))
+                    place += 4 * line
+            for c in range(whole, width, ops.LANES):
+                factor, offset = ops.mul(ops.read(gamma + 4 * c, width - c), a), ops.read(beta + 4 * c, width - c)
+                for r in range(first, last):
+                    place = 4 * (r * line + c)
+                    ops.write(y + place, ops.fma(ops.sub(ops.read(x + place, width - c), m), factor, offset), width - c)
+
+    return normalise
 
 
 @inner
@@ -103,6 +98,8 @@ def _forward_of(one_row):
 
     Step by step for all units, since within a unit every step waits for the one before.
     """
+    ops = wide if one_row else narrow  # a group may have few channels
+    sum_rows, moments, normalise = _sum_of(ops), _moments_of(ops), _normalise_of(ops)
 
     @inner
     def forward_units(x, gamma, beta, y, mean, inv_std, sizes, eps, start, stop):
@@ -111,11 +108,11 @@ def _forward_of(one_row):
         share = 1.0 / (pixels * width)
         for unit in range(start, stop):
             place = x + 4 * _start(unit, pixels, channels, groups, width)
-            store_scalar(mean + 4 * unit, np.float32(_sum(place, pixels, width, channels) * share))
+            store_scalar(mean + 4 * unit, np.float32(sum_rows(place, pixels, width, channels) * share))
         for unit in range(start, stop):
             # Again, around the mean: squares of the values themselves would drown a small variance.
             place, middle = x + 4 * _start(unit, pixels, channels, groups, width), load_scalar(mean + 4 * unit)
-            rest, square = _moments(place, pixels, width, channels, middle)
+            rest, square = moments(place, pixels, width, channels, middle)
             center, variance = middle + rest * share, (square - rest * rest * share) * share
             scale = 1.0 / math.sqrt(max(variance, 0.0) + eps) if variance == variance else variance
             store_scalar(mean + 4 * unit, np.float32(center))
@@ -123,7 +120,7 @@ def _forward_of(one_row):
         for unit in range(start, stop):
             place, c = 4 * _start(unit, pixels, channels, groups, width), 4 * (unit % groups * width)
             center, scale = load_scalar(mean + 4 * unit), load_scalar(inv_std + 4 * unit)
-            _normalise(x + place, y + place, gamma + c, beta + c, pixels, width, channels, center, scale)
+            normalise(x + place, y + place, gamma + c, beta + c, pixels, width, channels, center, scale)
 
     return forward_units
 
@@ -146,44 +143,52 @@ def group_norm_forward_kernel(x, gamma, beta, y, mean, inv_std, eps):
 # --- backward ------------------------------------------------------------------------------------
 
 
-@inner
-def _unit_sums(x, dy, gamma, dgamma, dbeta, rows, width, line, mean, scale):
-    """Add to `dgamma` and `dbeta`; return ``sum gamma dy`` and ``sum gamma dy (x - mean)`` of a unit."""
-    m, a, plain, product = splat(mean), splat(scale), 0.0, 0.0
-    for first in range(0, rows, _STEP):
-        last, u, v = min(first + _STEP, rows), splat(_ZERO), splat(_ZERO)
-        for c in range(0, width, LANES):
-            count, s, q = width - c, splat(_ZERO), splat(_ZERO)
-            for r in range(first, last):
-                place = 4 * (r * line + c)
-                slope = read(dy + place, count)
-                s, q = add(s, slope), fma(slope, sub(read_filled(x + place, count, m), m), q)
-            factor = read(gamma + 4 * c, count)
-            u, v = fma(factor, s, u), fma(factor, q, v)
-            write(dbeta + 4 * c, add(read(dbeta + 4 * c, count), s), count)
-            write(dgamma + 4 * c, fma(q, a, read(dgamma + 4 * c, count)), count)
-        plain += lane_total(u)
-        product += lane_total(v)
-    return plain, product
+def _unit_sums_of(ops):
+    @inner
+    def unit_sums(x, dy, gamma, dgamma, dbeta, rows, width, line, mean, scale):
+        """Add to `dgamma` and `dbeta`; return ``sum gamma dy`` and ``sum gamma dy (x - mean)`` of a unit."""
+        m, a, plain, product = ops.splat(mean), ops.splat(scale), 0.0, 0.0
+        for first in range(0, rows, _STEP):
+            last, u, v = min(first + _STEP, rows), ops.splat(_ZERO), ops.splat(_ZERO)
+            for c in range(0, width, ops.LANES):
+                count, s, q = width - c, ops.splat(_ZERO), ops.splat(_ZERO)
+                for r in range(first, last):
+                    place = 4 * (r * line + c)
+                    slope = ops.read(dy + place, count)
+                    s, q = ops.add(s, slope), ops.fma(slope, ops.sub(ops.read_filled(x + place, count, m), m), q)
+                factor = ops.read(gamma + 4 * c, count)
+                u, v = ops.fma(factor, s, u), ops.fma(factor, q, v)
+                ops.write(dbeta + 4 * c, ops.add(ops.read(dbeta + 4 * c, count), s), count)
+                ops.write(dgamma + 4 * c, ops.fma(q, a, ops.read(dgamma + 4 * c, count)), count)
+            plain += ops.lane_total(u)
+            product += ops.lane_total(v)
+        return plain, product
+
+    return unit_sums
 
 
-@inner
-def _unit_slopes(x, dy, dx, gamma, rows, width, line, mean, factors):
-    """``dx = dy gamma scale + (x - mean) slope + offset``."""
-    m, a = splat(mean), splat(factors[0])
-    slope, offset = splat(factors[1]), splat(factors[2])
-    for first in range(0, rows, _STEP):
-        last = min(first + _STEP, rows)
-        for c in range(0, width, LANES):
-            factor = mul(read(gamma + 4 * c, width - c), a)
-            for r in range(first, last):
-                place = 4 * (r * line + c)
-                through = fma(sub(read(x + place, width - c), m), slope, offset)
-                write(dx + place, fma(read(dy + place, width - c), factor, through), width - c)
+def _unit_slopes_of(ops):
+    @inner
+    def unit_slopes(x, dy, dx, gamma, rows, width, line, mean, factors):
+        """``dx = dy gamma scale + (x - mean) slope + offset``."""
+        m, a = ops.splat(mean), ops.splat(factors[0])
+        slope, offset = ops.splat(factors[1]), ops.splat(factors[2])
+        for first in range(0, rows, _STEP):
+            last = min(first + _STEP, rows)
+            for c in range(0, width, ops.LANES):
+                factor = ops.mul(ops.read(gamma + 4 * c, width - c), a)
+                for r in range(first, last):
+                    place = 4 * (r * line + c)
+                    through = ops.fma(ops.sub(ops.read(x + place, width - c), m), slope, offset)
+                    ops.write(dx + place, ops.fma(ops.read(dy + place, width - c), factor, through), width - c)
+
+    return unit_slopes
 
 
 def _backward_of(one_row):
     """The backward pass of a job; if each unit is one row, compiled for it."""
+    ops = wide if one_row else narrow
+    unit_sums, unit_slopes = _unit_sums_of(ops), _unit_slopes_of(ops)
 
     @inner
     def backward_job(x, gamma, mean, inv_std, dy, dx, partial, sizes, blocks, job):
@@ -200,14 +205,14 @@ def _backward_of(one_row):
                 c, unit = 4 * group * width, 4 * (n * groups + group)
                 place, factor = 4 * n * pixels * channels + c, gamma + c
                 center, scale = load_scalar(mean + unit), load_scalar(inv_std + unit)
-                plain, product = _unit_sums(
+                plain, product = unit_sums(
                     x + place, dy + place, factor, dgamma + c, dbeta + c, pixels, width, channels, center, scale
                 )
                 share = np.float64(scale) / (pixels * width)
                 factors = (
                     np.float64(scale), -share * product * np.float64(scale) * np.float64(scale), -share * plain,
                 )  # fmt: skip
-                _unit_slopes(x + place, dy + place, dx + place, factor, pixels, width, channels, center, factors)
+                unit_slopes(x + place, dy + place, dx + place, factor, pixels, width, channels, center, factors)
 
     return backward_job
 

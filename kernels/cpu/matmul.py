@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_data, conv_tables, conv_weights
+from kernels.cpu import conv_data, conv_tables, conv_weights, row_products, small_products
 from kernels.cpu.conv_plan import product
 
 
@@ -23,6 +23,8 @@ def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, trans
     inner = a.shape[0] if transpose_a else a.shape[1]
     if inner == 0:
         c[...] = 0.0
+    elif not (transpose_a or transpose_b) and rows <= row_products.MOST_ROWS:
+        row_products.run(a, b, None, c)
     elif not transpose_a:
         plan = conv_tables.transposed_plan if transpose_b else conv_tables.forward_plan
         conv_data.run(plan(product(rows, inner, columns)), a, b, None, c)
@@ -31,8 +33,8 @@ def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, trans
         conv_weights.run(product(inner, rows, columns), a, right, c, None)
 
 
-def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-    """Linear layer, ``y = x @ w + b``.
+def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str = "none") -> None:
+    """Linear layer, ``y = activation(x @ w + b)``.
 
     Parameters
     ----------
@@ -41,8 +43,15 @@ def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.nda
     b : ndarray (out,) or None
     y : ndarray (N, out)
         Output.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sums.
     """
-    conv_data.run(conv_tables.forward_plan(product(*x.shape, w.shape[1])), x, w, b, y)
+    if len(x) <= row_products.MOST_ROWS:
+        row_products.run(x, w, b, y, activation)
+    elif small_products.applies(*x.shape, w.shape[1]):
+        small_products.forward(x, w, b, y, activation)
+    else:
+        conv_data.run(conv_tables.forward_plan(product(*x.shape, w.shape[1]), activation), x, w, b, y)
 
 
 def linear_backward_data(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:

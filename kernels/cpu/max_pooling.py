@@ -7,6 +7,8 @@ window.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from kernels.cpu import tile_pooling, windows
@@ -169,7 +171,13 @@ def _backward(dy: np.ndarray, argmax: np.ndarray, dx: np.ndarray, tables: tuple)
 
 
 def max_pool2d_forward(
-    x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
+    x: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    rectified: bool = False,
 ) -> None:
     """Largest value of each window and where in the window it was.
 
@@ -184,11 +192,21 @@ def max_pool2d_forward(
         Output: ``kh * KW + kw`` of the winner; uint8 only if ``KH * KW <= 256``.
     kernel, stride, padding : (int, int)
         Vertical and horizontal, in pixels.
+    rectified : bool
+        Whether what is pooled is ``max(x, 0)``, for windows that are 2x2 tiles. A maximum that is not above 0 has no
+        winner: its `argmax` is ``KH * KW``.
+
+    Raises
+    ------
+    ValueError
+        For windows that are no tiles, if `rectified`.
     """
     _check(x.shape, y.shape, argmax, _index_types(kernel))
     size, output_size = x.shape[1:3], y.shape[1:3]
     if argmax.itemsize == 1 and tile_pooling.applies(size, output_size, kernel, stride, padding):
-        tile_pooling.max_pool_tiles_forward(x, y, argmax)
+        tile_pooling.max_pool_tiles_forward(x, y, argmax, 0.0 if rectified else math.nan)
+    elif rectified:
+        raise ValueError(f"rectified pooling is for 2x2 tiles, not kernel {kernel}, stride {stride}, padding {padding}")
     else:
         tables = tuple(map(windows.fixed, size, output_size, kernel, stride, padding))
         _forward(x, y, argmax, tables, kernel[1])

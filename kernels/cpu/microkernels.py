@@ -38,6 +38,8 @@ TILE_VECTOR = ir.VectorType(FLOAT, TILE_LANES)
 WIDE, NARROW = 2 * TILE_LANES, TILE_LANES
 #: Their rows: so many sums hide the latency of a multiply-add, and fit the 32 registers of AVX-512, or 16.
 WIDE_ROWS, NARROW_ROWS = (12, 14) if TILE_LANES == 16 else (6, 8)
+#: Numbers of the activations that a tile can apply to its sums.
+ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
 #: Rows of the narrow tile of sums of outer products, which has one address for all of them.
 NARROW_RUN = 24 if TILE_LANES == 16 else 8
 
@@ -104,6 +106,21 @@ class Sums:
     def store(self, pointers):
         for r, offset, slot in self.each():
             store_at(self.builder, self.builder.load(slot), pointers[r], offset)
+
+    def activate(self, activation):
+        """Apply the activation of this number; NaN stays."""
+        b = self.builder
+        with cgutils.if_unlikely(b, b.icmp_signed("!=", activation, INT64(0))):
+            self._limit("<", 0.0)
+            with cgutils.if_unlikely(b, b.icmp_signed("==", activation, INT64(ACTIVATIONS["relu6"]))):
+                self._limit(">", 6.0)
+
+    def _limit(self, beyond, bound):
+        limit = ir.Constant(self.vector, [bound] * self.vector.count)
+        for _, _, slot in self.each():
+            value = self.builder.load(slot)
+            outside = self.builder.fcmp_ordered(beyond, value, limit)
+            self.builder.store(self.builder.select(outside, limit, value), slot)
 
     # Of rows that are shorter than the tile, only the first `width` floats exist.
 
@@ -172,7 +189,7 @@ def unrolled(builder, count, unroll, body):
 
 def _make_dot_tile(name, rows, vectors, unroll):
     def build(b, args):
-        x, pixels, taps, tap_count, w, start, y, outs, width, accumulate = args
+        x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
         load, store = (
@@ -193,10 +210,11 @@ def _make_dot_tile(name, rows, vectors, unroll):
                 sums.multiply_add(lambda r: b.gep(shifted[r], [k]), right)
 
             unrolled(b, run, unroll, step)
+        sums.activate(activation)
         store()
 
     @intrinsic
-    def dot_tile(typingctx, x, pixels, taps, tap_count, w, start, y, outs, width, accumulate):
+    def dot_tile(typingctx, x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation):
         """``y[outs[r] : + width] = start + sum_t sum_k x[pixels[r] + taps[t].source + k] * w[taps[t].row + k]``.
 
         Parameters
@@ -212,11 +230,13 @@ def _make_dot_tile(name, rows, vectors, unroll):
             Floats of a row of `y`; no more than the tile's are written. (Those of `w` and `start` are all there.)
         accumulate : int
             Not 0: add to what `y` holds and ignore `start`.
+        activation : int
+            Number of what is applied to the sums in the end, of :data:`ACTIVATIONS`.
 
         Rows may be the same pixel more than once, with the same place for its sums.
         """
 
-        return types.void(*[types.intp] * 10), outlined(name, build)
+        return types.void(*[types.intp] * 11), outlined(name, build)
 
     return dot_tile
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import entry
 from kernels.cpu.microkernels import WIDE, prefetch, transpose_block
-from kernels.cpu.simd import add, load, load_scalar, splat, store, store_scalar
+from kernels.cpu.simd import add, load, load_scalar, mul, splat, store, store_scalar
 
 ROW_BYTES = 4 * WIDE
 #: Floats of a cache line.
@@ -56,6 +56,29 @@ def copy_rows(target, target_stride, source, source_stride, count, width):
                 store(place + 4 * lane, load(origin + 4 * lane))
         else:
             copy_floats(place, origin, width)
+
+
+@inner
+def copy_scaled_rows(target, factors, source, source_stride, count, width):
+    """``target[i, l] = factors[l] source[i, l]`` for `count` rows; those of `target` are WIDE floats apart."""
+    whole = width & -8
+    for i in range(count):
+        place, origin = target + i * ROW_BYTES, source + 4 * i * source_stride
+        prefetch(origin + 4 * _AHEAD * source_stride)
+        if width == WIDE:
+            for lane in range(0, WIDE, 8):
+                store(place + 4 * lane, mul(load(origin + 4 * lane), load(factors + 4 * lane)))
+            continue
+        for lane in range(0, whole, 8):
+            store(place + 4 * lane, mul(load(origin + 4 * lane), load(factors + 4 * lane)))
+        for lane in range(whole, width):
+            store_scalar(place + 4 * lane, load_scalar(origin + 4 * lane) * load_scalar(factors + 4 * lane))
+
+
+@inner
+def factors_behind(bias, offset):
+    """Address of the factors that lie `offset` floats behind the first values; 0 where there are none."""
+    return bias + 4 * offset if offset else 0
 
 
 @inner

@@ -67,7 +67,7 @@ def multiply(a, a_stride, rows, count, panels, columns, y, y_stride, work, more)
             table = work + 4 * WIDE_ROWS * (min(WIDE_ROWS, rows - r) - 1)
             target = y + 4 * (r * y_stride + first)
             source = a + 4 * r * a_stride
-            dot_wide(source, table, work + _TAP, 1, panels, work + _FIRST, target, table + _RESULT, WIDE, more)
+            dot_wide(source, table, work + _TAP, 1, panels, work + _FIRST, target, table + _RESULT, WIDE, more, 0)
         panels += count * ROW_BYTES
 
 

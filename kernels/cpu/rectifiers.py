@@ -235,6 +235,12 @@ def relu6_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
     relu6_backward_kernel(*flatten(y, dy, dx))
 
 
+def activate(y: np.ndarray, activation: str) -> None:
+    """Apply the activation "none", "relu" or "relu6" to `y` itself."""
+    if activation != "none":
+        {"relu": relu_forward, "relu6": relu6_forward}[activation](y, y)
+
+
 def hard_sigmoid_forward(x: np.ndarray, y: np.ndarray) -> None:
     """``min(max(x + 3, 0), 6) / 6``.
 

@@ -36,9 +36,12 @@ def floats(purpose: str, count: int) -> np.ndarray:
 
 def thread_rows(purpose: str, count: int, dtype=np.float32) -> np.ndarray:
     """Like :func:`floats`, but (threads, >= `count`): a row of its own, on its own cache lines, for every thread."""
-    rows = threads()
-    count = -(-count // ALIGNMENT) * ALIGNMENT
-    return _reserve(purpose, rows * count, dtype)[: rows * count].reshape(rows, count)
+    buffers, key = _local.__dict__, (purpose, dtype)
+    found = buffers.get(key)
+    if found is None or found.shape[1] < count:
+        count = -(-count // ALIGNMENT) * ALIGNMENT
+        found = buffers[key] = aligned_zeros(threads() * count, dtype).reshape(threads(), count)
+    return found
 
 
 def _reserve(purpose: str, count: int, dtype) -> np.ndarray:

@@ -319,20 +319,6 @@ def _halved(builder, vector, count):
 
 
 @intrinsic
-def lane_max(typingctx, vector):
-    """Largest of the eight lanes; NaN lanes may be passed over."""
-
-    def codegen(context, builder, signature, args):
-        best = args[0]
-        for count in (8, 4, 2):
-            low, high = _halved(builder, best, count)
-            best = builder.select(builder.fcmp_ordered(">", low, high), low, high)
-        return builder.extract_element(best, INT32(0))
-
-    return types.float32(float32x8), codegen
-
-
-@intrinsic
 def lane_total(typingctx, vector):
     """Sum of the eight lanes by halves: faster than :func:`lane_sum`, in another order."""
 

@@ -8,12 +8,27 @@ from kernels.cpu import vmath
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, SMALL_TRANSCENDENTAL, run_chunks
 from kernels.cpu.lanes import compiled
-from kernels.cpu.simd import add, address, div, fma, lane_max, lane_total, mul, select_gt, splat, sub
-from kernels.cpu.tails import read, read_filled, write
+from kernels.cpu.simd import address
+from kernels.cpu.wide import (
+    LANES,
+    add,
+    div,
+    float32x16,
+    fma,
+    lane_max,
+    lane_total,
+    larger,
+    mul,
+    read,
+    read_filled,
+    splat,
+    sub,
+    write,
+)
 
 _ZERO, _ONE, _LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
-_exp_difference = compiled(lambda x, shift: vmath.exp_falling(x - shift))
+_exp_difference = compiled(lambda x, shift: vmath.exp_falling(x - shift), float32x16)
 
 
 def rows_per_job(width: int) -> int:
@@ -25,25 +40,24 @@ def rows_per_job(width: int) -> int:
 def softmax_row(x, y, width):
     """Softmax of the row at address `x`; returns its maximum and the sum of the shifted exponentials."""
     lowest = splat(_LOWEST)
-    if width <= 16:  # in two registers
-        u, v = read_filled(x, width, lowest), read_filled(x + 32, width - 8, lowest)
-        top = lane_max(select_gt(u, v, u, v))
-        u, v = _exp_difference(u, splat(top)), _exp_difference(v, splat(top))
-        total = lane_total(add(u, v))
-        write(y, mul(u, splat(_ONE / total)), width)
-        write(y + 32, mul(v, splat(_ONE / total)), width - 8)
+    if width <= LANES:
+        e = read_filled(x, width, lowest)
+        top = lane_max(e)
+        e = _exp_difference(e, splat(top))
+        total = lane_total(e)
+        write(y, mul(e, splat(_ONE / total)), width)
         return top, total
     best, sums = lowest, splat(_ZERO)
-    for c in range(0, width, 8):
+    for c in range(0, width, LANES):
         value = read_filled(x + 4 * c, width - c, lowest)
-        best = select_gt(value, best, value, best)
+        best = larger(value, best)
     top = lane_max(best)
-    for c in range(0, width, 8):
+    for c in range(0, width, LANES):
         e = _exp_difference(read_filled(x + 4 * c, width - c, lowest), splat(top))
         write(y + 4 * c, e, width - c)
         sums = add(sums, e)
     total = lane_total(sums)
-    for c in range(0, width, 8):
+    for c in range(0, width, LANES):
         write(y + 4 * c, mul(read(y + 4 * c, width - c), splat(_ONE / total)), width - c)
     return top, total
 
@@ -66,11 +80,11 @@ def _softmax_slope_rows(y, dy, dx, width, start, stop):
     for row in range(start, stop):
         first = 4 * row * width
         total = splat(_ZERO)
-        for c in range(0, width, 8):
+        for c in range(0, width, LANES):
             place = first + 4 * c
             total = fma(read(y + place, width - c), read(dy + place, width - c), total)
         dot = splat(lane_total(total))
-        for c in range(0, width, 8):
+        for c in range(0, width, LANES):
             place = first + 4 * c
             slope = mul(read(y + place, width - c), sub(read(dy + place, width - c), dot))
             write(dx + place, slope, width - c)
@@ -88,15 +102,15 @@ def softmax_backward_kernel(y, dy, dx, step):
 
 @inner
 def _branch_rows(x, y, branches, width, start, stop):
-    """Eight features of all branches at a time."""
+    """Sixteen features of all branches at a time."""
     for row in range(start, stop):
-        for c in range(0, width, 8):
+        for c in range(0, width, LANES):
             first, count = 4 * (row * branches * width + c), width - c
             last = first + 4 * branches * width
             top, total = read(x + first, count), splat(_ZERO)
             for place in range(first, last, 4 * width):
                 value = read(x + place, count)
-                top = select_gt(value, top, value, top)
+                top = larger(value, top)
             for place in range(first, last, 4 * width):
                 e = _exp_difference(read(x + place, count), top)
                 write(y + place, e, count)
@@ -115,7 +129,7 @@ def branch_softmax_forward_kernel(x, y, branches, step):
 @inner
 def _branch_slope_rows(y, dy, dx, branches, width, start, stop):
     for row in range(start, stop):
-        for c in range(0, width, 8):
+        for c in range(0, width, LANES):
             first, count, total = 4 * (row * branches * width + c), width - c, splat(_ZERO)
             last = first + 4 * branches * width
             for place in range(first, last, 4 * width):

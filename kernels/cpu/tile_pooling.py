@@ -28,7 +28,7 @@ from kernels.cpu.wide import (
     write_bytes,
 )
 
-_ZERO, _ONE, _TWO, _THREE = np.float32(0), np.float32(1), np.float32(2), np.float32(3)
+_ZERO, _ONE, _TWO, _THREE, _NOWHERE = (np.float32(number) for number in range(5))
 _QUARTER = np.float32(0.25)
 #: Bytes from what is read to what will be.
 _AHEAD = 2048
@@ -43,18 +43,23 @@ def applies(size: tuple, output_size: tuple, kernel: tuple, stride: tuple, paddi
 # --- forward -------------------------------------------------------------------------------------
 
 
+_at_least = compiled(lambda best, least: (best < least).where(least, best), float32x16)
+_if_above = compiled(lambda best, least, then, otherwise: (best <= least).where(otherwise, then), float32x16)
+
+
 def _best_of_four(read):
     """The function that finds the maximum of a tile and its place, reading vectors with `read`."""
 
     @inner
-    def best_of_four(place, count, step, line):
+    def best_of_four(place, count, step, line, least):
         best, value = read(place, count), read(place + step, count)
         winner = select_better(value, best, splat(_ONE), splat(_ZERO))
         best, value = select_better(value, best, value, best), read(place + line, count)
         winner = select_better(value, best, splat(_TWO), winner)
         best, value = select_better(value, best, value, best), read(place + line + step, count)
         winner = select_better(value, best, splat(_THREE), winner)
-        return select_better(value, best, value, best), winner
+        best = select_better(value, best, value, best)
+        return _at_least(best, least), _if_above(best, least, winner, splat(_NOWHERE))
 
     return best_of_four
 
@@ -76,30 +81,30 @@ def _prefetch_tile(place, step, line):
 
 
 @inner
-def _max_job(x, y, index, height, width, outputs_high, outputs, channels, job):
+def _max_job(x, y, index, height, width, outputs_high, outputs, channels, least, job):
     n, oh = job // outputs_high, job % outputs_high
     above = x + 4 * (n * height + 2 * oh) * width * channels
     step, line, at = 4 * channels, 4 * width * channels, job * outputs * channels
-    left = outputs * channels
+    left, least = outputs * channels, splat(least)
     for _ in range(outputs):
         for c in range(0, channels, LANES):
             if left - c >= LANES:
                 _prefetch_tile(above + 4 * c + _AHEAD, step, line)
-                best, winner = _whole_best(above + 4 * c, LANES, step, line)
+                best, winner = _whole_best(above + 4 * c, LANES, step, line, least)
                 store(y + 4 * (at + c), best)
                 write_bytes(index + at + c, winner, LANES)
             else:
-                best, winner = _part_best(above + 4 * c, channels - c, step, line)
+                best, winner = _part_best(above + 4 * c, channels - c, step, line, least)
                 write(y + 4 * (at + c), best, channels - c)
                 write_bytes(index + at + c, winner, channels - c)
         above, at, left = above + 2 * step, at + channels, left - channels
 
 
-@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[:,:,:,::1])", parallel=False)
-def max_pool_tiles_forward(x, y, index):
-    """2x2 maximum and its place in the tile."""
+@kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[:,:,:,::1], f4)", parallel=False)
+def max_pool_tiles_forward(x, y, index, least):
+    """2x2 maximum and its place in the tile; where it is not above `least`, that and no place; NaN bounds nothing."""
     arguments = (
-        address(x), address(y), address(index), x.shape[1], x.shape[2], y.shape[1], y.shape[2], y.shape[3],
+        address(x), address(y), address(index), x.shape[1], x.shape[2], y.shape[1], y.shape[2], y.shape[3], least,
     )  # fmt: skip
     run_jobs(_max_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
 

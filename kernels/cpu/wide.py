@@ -26,6 +26,7 @@ read_bytes, write_bytes = reading_bytes(float32x16), writing_bytes(float32x16)
 add = compiled(lambda a, b: a + b, float32x16)
 sub = compiled(lambda a, b: a - b, float32x16)
 mul = compiled(lambda a, b: a * b, float32x16)
+div = compiled(lambda a, b: a / b, float32x16)
 fma = compiled(lambda a, b, c: a.times_plus(b, c), float32x16)
 #: ``then`` where ``a > best`` or `a` is NaN, else ``otherwise``: one step of a maximum that keeps NaN.
 select_better = compiled(lambda a, best, then, otherwise: ((a > best) | a.is_nan()).where(then, otherwise), float32x16)

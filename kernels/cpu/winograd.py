@@ -16,7 +16,7 @@ from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE
-from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_rows, pack_transposed
+from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_rows, copy_scaled_rows, factors_behind, pack_transposed
 from kernels.cpu.winograd_tiles import (
     DOT_ROWS,
     LAST_ROWS,
@@ -75,8 +75,11 @@ def transform_sources(first, count, x, v, zeros, plan):
 
 
 @inner
-def _stage_weights(w, low, count, first, width, stage, plan):
-    """Copy `count` weight rows of all taps, for the outputs from `first` on, side by side in the order of use."""
+def _stage_weights(w, low, count, first, width, factors, stage, plan):
+    """Copy `count` weight rows of all taps, for the outputs from `first` on, side by side in the order of use.
+
+    They are multiplied by the factors of the outputs, where there are any.
+    """
     reverse = entry(plan, wp.REVERSED)
     sources, targets = entry(plan, wp.SOURCE_C), entry(plan, wp.TARGET_C)
     if width < WIDE:
@@ -86,18 +89,22 @@ def _stage_weights(w, low, count, first, width, stage, plan):
         if reverse:
             rows = stage + (8 - tap) * _STAGE_BYTES
             pack_transposed(values + 4 * (first * sources + low), count, sources, width, rows)
+            continue
+        rows, values = stage + tap * _STAGE_BYTES, values + 4 * (low * targets + first)
+        if factors:
+            copy_scaled_rows(rows, factors + 4 * first, values, targets, count, width)
         else:
-            copy_rows(stage + tap * _STAGE_BYTES, WIDE, values + 4 * (low * targets + first), targets, count, width)
+            copy_rows(rows, WIDE, values, targets, count, width)
 
 
 @inner
-def _transform_weights(w, low, high, panel, u, stage, plan):
+def _transform_weights(w, low, high, panel, factors, u, stage, plan):
     """Transform the weights from source channels `low` to `high` to a panel of outputs into planes at `u`."""
     first, plane = panel * WIDE, entry(plan, wp.WEIGHT_PLANE)
     width = min(WIDE, entry(plan, wp.TARGET_C) - first)
     for k in range(low, high, wp.STAGE_ROWS):
         count, target = min(wp.STAGE_ROWS, high - k), u + (k - low) * ROW_BYTES
-        _stage_weights(w, k, count, first, width, stage, plan)
+        _stage_weights(w, k, count, first, width, factors, stage, plan)
         if entry(plan, wp.OUTPUTS) == 4:
             spread_weights_4(stage, wp.STAGE_ROWS * WIDE, count * WIDE // TILE_LANES, target, plane)
         else:
@@ -130,16 +137,16 @@ def _transform_products(first, count, m, bias, channels, y, plan):
     height, width, pixel = entry(plan, wp.TARGET_H), entry(plan, wp.TARGET_W), entry(plan, wp.TARGET_C)
     plane, panel = entry(plan, wp.PRODUCT_PLANE), entry(plan, wp.PRODUCT_PANEL)
     outputs, tiles, columns = entry(plan, wp.OUTPUTS), entry(plan, wp.IMAGE_TILES), entry(plan, wp.TILES_W)
-    line, source = width * pixel, m
+    line, source, activation = width * pixel, m, entry(plan, wp.ACTIVATION)
     image, i, j = first // tiles, first % tiles // columns, first % tiles % columns
     for _ in range(count):
         row, column = i * outputs, j * outputs
         place = y + 4 * ((image * height + row) * width + column) * pixel
         bottom, right = min(outputs, height - row), min(outputs, width - column)
         if outputs == 4:
-            scatter_output_4(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
+            scatter_output_4(source, plane, panel, bias, place, line, pixel, bottom, right, channels, activation)
         else:
-            scatter_output_2(source, plane, panel, bias, place, line, pixel, bottom, right, channels)
+            scatter_output_2(source, plane, panel, bias, place, line, pixel, bottom, right, channels, activation)
         source += _ROW
         image, i, j = next_tile(image, i, j, tiles, columns)
 
@@ -156,7 +163,8 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
     if job < panels * steps:
         panel, low = job // steps, job % steps * wp.STAGE_ROWS
         target = u + 4 * panel * points * weight_plane + low * ROW_BYTES
-        _transform_weights(w, low, min(depth, low + wp.STAGE_ROWS), panel, target, scratch_row, plan)
+        factors = factors_behind(bias, entry(plan, wp.FACTORS))
+        _transform_weights(w, low, min(depth, low + wp.STAGE_ROWS), panel, factors, target, scratch_row, plan)
         return
     clear_floats(zeros, entry(plan, wp.ZEROS))
     first = (job - panels * steps) * entry(plan, wp.BLOCK)
@@ -179,13 +187,13 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
 
 
 @inner
-def _panel_products(v, count, w, panel, u, m, stage, plan):
+def _panel_products(v, count, w, panel, factors, u, m, stage, plan):
     """Sum the products of one panel over the source channels, piece by piece."""
     depth, width = entry(plan, wp.SOURCE_C), entry(plan, wp.TARGET_C) - panel * WIDE
     step = entry(plan, wp.DEPTH_STEP)
     for low in range(0, depth, step):
         high = min(depth, low + step)
-        _transform_weights(w, low, high, panel, u, stage, plan)
+        _transform_weights(w, low, high, panel, factors, u, stage, plan)
         piece = v + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
         for xi in range(entry(plan, wp.POINTS)):
             source = piece + 4 * xi * entry(plan, wp.SOURCE_PLANE)
@@ -216,7 +224,7 @@ def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
     stage, panel = rest, (number - makers) % panels
     u = stage + 9 * _STAGE_BYTES
     m = u + 4 * points * entry(plan, wp.WEIGHT_PLANE)
-    _panel_products(v, count, w, panel, u, m, stage, plan)
+    _panel_products(v, count, w, panel, factors_behind(bias, entry(plan, wp.FACTORS)), u, m, stage, plan)
     begin = panel * WIDE
     channels, start = min(WIDE, entry(plan, wp.TARGET_C) - begin), bias + 4 * begin if bias else zeros
     _transform_products(first, count, m, start, channels, y + 4 * begin, plan)
@@ -226,7 +234,15 @@ def winograd_by_panels(job, x, w, bias, y, v, plan, scratch_row):
 
 
 def run(
-    g: Geometry, outputs: int, backward: bool, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray
+    g: Geometry,
+    outputs: int,
+    backward: bool,
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    y: np.ndarray,
+    activation: str = "none",
+    scaled: bool = False,
 ) -> None:
     """Convolution of `x`, or data gradient where `x` is that of the outputs, written to `y`.
 
@@ -240,10 +256,14 @@ def run(
     x, w, y : ndarray
         Source pixels, weights and target pixels, C-contiguous float32.
     b : ndarray (target channels,) or None
+    activation : str
+        Applied to the outputs.
+    scaled : bool
+        Whether factors of the target channels' weights lie behind `b`.
     """
     if y.size == 0:
         return
-    panels, plan, header = wp.pass_work(g, outputs, backward)
+    panels, plan, header = wp.pass_work(g, outputs, backward, activation, scaled)
     (_run_by_panels if panels else _run_by_tiles)(plan, header, x, w, b, y)
 
 

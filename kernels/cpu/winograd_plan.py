@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.cpu.conv_plan import Geometry
-from kernels.cpu.microkernels import TILE_LANES, WIDE
+from kernels.cpu.microkernels import ACTIVATIONS, TILE_LANES, WIDE
 from kernels.cpu.winograd_formulas import points
 from kernels.cpu.winograd_tiles import LAST_ROWS, PANEL_VECTORS
 
@@ -29,6 +29,7 @@ from kernels.cpu.winograd_tiles import LAST_ROWS, PANEL_VECTORS
     PAD_H,
     PAD_W,
     OUTPUTS,
+    ACTIVATION,
     POINTS,
     TILES_W,
     IMAGE_TILES,
@@ -36,6 +37,7 @@ from kernels.cpu.winograd_tiles import LAST_ROWS, PANEL_VECTORS
     BLOCK,
     BLOCKS,
     REVERSED,
+    FACTORS,
     SERIAL,
     PANELS,
     WEIGHT_STEPS,
@@ -59,7 +61,7 @@ from kernels.cpu.winograd_tiles import LAST_ROWS, PANEL_VECTORS
     GROUPS,
     SPAN_GROUPS,
     HEADER,
-) = range(40)
+) = range(42)
 
 #: Floats between two planes beyond what they hold: a cache line, so that planes do not compete for the same cache sets.
 PLANE_GAP = 16
@@ -220,11 +222,14 @@ def _set_groups(h: np.ndarray, block: int, most: int) -> None:
 
 
 @functools.lru_cache(maxsize=1024)
-def pass_work(g: Geometry, outputs: int, backward: bool) -> tuple[bool, np.ndarray, list[int]]:
+def pass_work(
+    g: Geometry, outputs: int, backward: bool, activation: str = "none", scaled: bool = False
+) -> tuple[bool, np.ndarray, list[int]]:
     """Forward pass or data gradient: whether it runs by panels, its plan, and the plan's numbers."""
     t = tiling(g, outputs, backward)
     panels = by_panels(t)
     plan = panel_plan(t) if panels else tile_plan(t)
+    plan[ACTIVATION], plan[FACTORS] = ACTIVATIONS[activation], t.target[2] if scaled else 0
     return panels, plan, plan.tolist()
 
 

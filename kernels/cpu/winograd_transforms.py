@@ -7,15 +7,18 @@ Nothing here checks bounds: callers own the address arithmetic.
 from __future__ import annotations
 
 import functools
+import math
 
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.microkernels import TILE_LANES, TILE_VECTOR, outlined
+from kernels.cpu.microkernels import ACTIVATIONS, TILE_LANES, TILE_VECTOR, outlined
 from kernels.cpu.simd import (
+    FLOAT,
     INT64,
+    broadcast_lane,
     first_lanes,
     float_pointer,
     load_at,
@@ -133,18 +136,34 @@ def _make_gather(name, outputs, formula, size, per_row):
     return gather
 
 
+def _limits(builder, activation):
+    """The activation of this number, as a function of vectors; NaN stays."""
+
+    def bound(name, value, otherwise):
+        active = builder.icmp_signed(">=", activation, INT64(ACTIVATIONS[name]))
+        return broadcast_lane(builder, builder.select(active, FLOAT(value), FLOAT(otherwise)), TILE_VECTOR)
+
+    low, high = bound("relu", 0.0, -math.inf), bound("relu6", 6.0, math.inf)
+
+    def limit(value):
+        value = builder.select(builder.fcmp_ordered("<", value, low), low, value)
+        return builder.select(builder.fcmp_ordered(">", value, high), high, value)
+
+    return limit
+
+
 def _make_scatter(name, outputs):
     size = points(outputs)
 
     def build(b, args):
-        source, plane, panel, start, image, row, column, bottom, right, channels = args
+        source, plane, panel, start, image, row, column, bottom, right, channels, activation = args
         source, start = float_pointer(b, source), float_pointer(b, start)
         parts, valid = Formulas(b, outputs).output(), [b.icmp_signed("<", INT64(i), bottom) for i in range(outputs)]
         rows, zero = _rows(b, image, row, valid, image), INT64(0)
         inside = [b.icmp_signed("<", INT64(j), right) for j in range(outputs)]
         columns = [b.select(inside[j], b.mul(column, INT64(j)), zero) for j in range(outputs)]
 
-        def vector(index, mask):
+        def vector(index, mask, limit):
             c = b.mul(index, INT64(TILE_LANES))
             first = b.gep(source, [b.mul(index, panel)])
             bias = _load(b, start, c, mask)
@@ -153,15 +172,20 @@ def _make_scatter(name, outputs):
                 return load_at(b, first, b.mul(plane, INT64(i * size + j)), TILE_VECTOR)
 
             def store(i, j, value):
-                _store(b, b.fadd(value, bias), rows[i], b.add(columns[j], c), mask)
+                _store(b, limit(b.fadd(value, bias)), rows[i], b.add(columns[j], c), mask)
 
             transform_both_axes(parts, size, load, store)
 
-        _channel_loop(b, channels, vector)
+        # Bounds take registers, of which a tile has none to spare.
+        with b.if_else(b.icmp_signed("==", activation, INT64(0))) as (plain, limited):
+            with plain:
+                _channel_loop(b, channels, functools.partial(vector, limit=lambda value: value))
+            with limited:
+                _channel_loop(b, channels, functools.partial(vector, limit=_limits(b, activation)))
 
     @intrinsic
-    def scatter(typingctx, source, plane, panel, start, image, row, column, bottom, right, channels):
-        """Turn the products of one tile into outputs, add first values, and write those inside of the image.
+    def scatter(typingctx, source, plane, panel, start, image, row, column, bottom, right, channels, activation):
+        """Turn the products of one tile into outputs, add first values, activate, and write those inside of the image.
 
         Outputs outside are written in place of the first row or column, and then written over by these, which are last.
 
@@ -180,9 +204,11 @@ def _make_scatter(name, outputs):
         bottom, right : int
             Rows and columns of the tile inside of the image.
         channels : int
+        activation : int
+            Of :data:`ACTIVATIONS`.
         """
 
-        return types.void(*[types.intp] * 10), outlined(name, build)
+        return types.void(*[types.intp] * 11), outlined(name, build)
 
     return scatter
 

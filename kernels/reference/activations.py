@@ -148,6 +148,14 @@ def relu6_backward(y: np.ndarray, dy: np.ndarray, dx: np.ndarray) -> None:
     dx[...] = np.where((y <= 0) | (y >= 6), 0.0, dy)
 
 
+def _activate(values: np.ndarray, y: np.ndarray, activation: str) -> None:
+    """``y = activation(values)`` for an activation by its name: "none", "relu" or "relu6"."""
+    if activation == "none":
+        y[...] = values
+    else:
+        {"relu": relu_forward, "relu6": relu6_forward}[activation](values, y)
+
+
 def _normal_cdf(x: np.ndarray) -> np.ndarray:
     """Standard normal distribution function."""
     return 0.5 * (1.0 + _erf(x / math.sqrt(2.0)))

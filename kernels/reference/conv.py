@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.reference.activations import _activate
+
 Pair = tuple[int, int]
 
 
@@ -52,6 +54,7 @@ def conv2d_forward(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    activation: str = "none",
 ) -> None:
     """Convolution with stride s, padding p and dilation d.
 
@@ -72,6 +75,8 @@ def conv2d_forward(
         Divides C_in and C_out.
     algorithm : str
         How fast backends shall compute it; the textbook has one way.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sums.
     """
     padded = _pad(_split_channels(x, groups), padding)
     weights = _split_channels(w, groups)
@@ -80,7 +85,7 @@ def conv2d_forward(
     for i, j in np.ndindex(w.shape[:2]):
         pixels = padded[_pixels((i, j), tuple(output_size), stride, dilation)]
         total += pixels @ weights[:, i, j][:, None, None]
-    y[...] = _join_channels(total) + (0.0 if b is None else b.astype(np.float64))
+    _activate(_join_channels(total) + (0.0 if b is None else b.astype(np.float64)), y, activation)
 
 
 def conv2d_backward_data(

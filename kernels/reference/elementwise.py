@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.reference.activations import _activate
+
 
 def _sum_to(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Sum a float64 `gradient` over the axes along which an array of `shape` was repeated."""
@@ -18,8 +20,8 @@ def _sum_to(gradient: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return gradient.sum(axis=repeated, keepdims=True)
 
 
-def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
-    """``y = a + b`` with broadcasting.
+def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray, activation: str = "none") -> None:
+    """``y = activation(a + b)`` with broadcasting.
 
     Parameters
     ----------
@@ -27,8 +29,10 @@ def add_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray) -> None:
         Equal rank; sizes equal or 1.
     y : ndarray
         Output, of the broadcast shape.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sum.
     """
-    y[...] = a.astype(np.float64) + b.astype(np.float64)
+    _activate(a.astype(np.float64) + b.astype(np.float64), y, activation)
 
 
 def add_backward(dy: np.ndarray, da: np.ndarray | None, db: np.ndarray | None) -> None:

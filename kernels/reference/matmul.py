@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from kernels.reference.activations import _activate
+
 
 def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, transpose_b: bool) -> None:
     """Matrix product ``c = op(a) @ op(b)``, where op transposes its matrix or leaves it alone.
@@ -25,8 +27,8 @@ def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, trans
     c[...] = (left.T if transpose_a else left) @ (right.T if transpose_b else right)
 
 
-def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
-    """Fully connected layer: ``y[n, j] = sum_i x[n, i] w[i, j] + b[j]``.
+def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str = "none") -> None:
+    """Fully connected layer: ``y[n, j] = activation(sum_i x[n, i] w[i, j] + b[j])``.
 
     Parameters
     ----------
@@ -35,9 +37,11 @@ def linear_forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.nda
     b : ndarray (out,) or None
     y : ndarray (N, out)
         Output.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sums.
     """
     bias = 0.0 if b is None else b.astype(np.float64)
-    y[...] = x.astype(np.float64) @ w.astype(np.float64) + bias
+    _activate(x.astype(np.float64) @ w.astype(np.float64) + bias, y, activation)
 
 
 def linear_backward_data(dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:

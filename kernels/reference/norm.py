@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.reference.activations import relu6_backward, relu6_forward, relu_backward, relu_forward
+from kernels.reference.activations import _activate, relu6_backward, relu_backward
 
 
 def batch_norm_forward_train(
@@ -79,14 +79,6 @@ def batch_norm_forward_inference(
     """
     inv_std = 1.0 / np.sqrt(running_var.astype(np.float64) + eps)
     y[...] = (x.astype(np.float64) - running_mean) * inv_std * gamma + beta
-
-
-def _activate(values: np.ndarray, y: np.ndarray, activation: str) -> None:
-    """``y = activation(values)``."""
-    if activation == "none":
-        y[...] = values
-    else:
-        {"relu": relu_forward, "relu6": relu6_forward}[activation](values, y)
 
 
 def _pass_on(y: np.ndarray, dy: np.ndarray, activation: str) -> np.ndarray:

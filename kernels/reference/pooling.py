@@ -44,7 +44,13 @@ def _crop(extended: np.ndarray, shape: tuple[int, ...], padding: Pair) -> np.nda
 
 
 def max_pool2d_forward(
-    x: np.ndarray, y: np.ndarray, argmax: np.ndarray, kernel: Pair, stride: Pair, padding: Pair
+    x: np.ndarray,
+    y: np.ndarray,
+    argmax: np.ndarray,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    rectified: bool = False,
 ) -> None:
     """Largest value of each window and where in the window it was.
 
@@ -60,6 +66,9 @@ def max_pool2d_forward(
         Output: ``kh * KW + kw`` of the winner; uint8 while ``KH * KW <= 256``.
     kernel, stride, padding : (int, int)
         Vertical and horizontal, in pixels.
+    rectified : bool
+        Whether what is pooled is ``max(x, 0)``, for windows that are 2x2 tiles. A maximum that is not
+        above 0 has no winner: its `argmax` is ``KH * KW``.
     """
     values = _extend(x, y.shape[1:3], kernel, stride, padding, fill=-np.inf)
     inside = _extend(np.ones(x.shape), y.shape[1:3], kernel, stride, padding, fill=0) > 0
@@ -70,6 +79,9 @@ def max_pool2d_forward(
         better = inside[pixels] & ((value > best) | np.isnan(value) | (winner < 0))
         best = np.where(better, value, best)
         winner = np.where(better, tap, winner)
+    if rectified:
+        winner = np.where(best <= 0, kernel[0] * kernel[1], winner)
+        best = np.where(best < 0, 0.0, best)
     y[...] = best
     argmax[...] = np.maximum(winner, 0)
 

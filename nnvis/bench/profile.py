@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnvis.graph import Graph
+from nnvis.fusion import covers
+from nnvis.graph import Graph, Node
 from nnvis.losses import PlanLoss, loss
 from nnvis.network import Network
 from nnvis.optim import SGD
@@ -110,7 +111,7 @@ def profile(graph: Graph, batch: int, steps: int = 7) -> Profile:
     alone = statistics.median(stepper.step() for _ in range(steps))
     laps = [stepper.timed_step() for _ in range(steps)]
     median = {key: statistics.median(lap[key] for lap in laps) for key in laps[0]}
-    return Profile(_node_times(graph, stepper.kinds(), batch, median), alone)
+    return Profile(_node_times(graph, stepper.nodes(), batch, median), alone)
 
 
 class _Stepper:
@@ -124,9 +125,9 @@ class _Stepper:
         self.updater = SGD(lr=0.001, momentum=0.9).bind(net.parameters, net.device)
         self.bound = PlanLoss(self.loss, net.plan(batch, _TRAINING))
 
-    def kinds(self) -> dict[str, str]:
-        """Of what runs, by name: fused nodes have the kinds of all that they compute."""
-        return {node.name: node.layer.kind for node in self.net.plan(len(self.x), _TRAINING).nodes}
+    def nodes(self) -> list[Node]:
+        """What runs."""
+        return self.net.plan(len(self.x), _TRAINING).nodes
 
     def step(self) -> float:
         """Seconds of one step."""
@@ -163,18 +164,19 @@ class _Clock:
         self.last = time.perf_counter()
 
 
-def _node_times(
-    graph: Graph, kinds: dict[str, str], batch: int, seconds: dict[tuple[str, str], float]
-) -> list[NodeTime]:
-    summary = (row for row in graph.summary() if row.name in kinds)
-    rows = [(row.name, kinds[row.name], 2.0 * batch * row.multiply_adds) for row in summary]
+def _node_times(graph: Graph, nodes: list[Node], batch: int, seconds: dict[tuple[str, str], float]) -> list[NodeTime]:
+    work = {row.name: 2.0 * batch * row.multiply_adds for row in graph.summary()}
     first = _without_input_gradient(graph)
+    rows = [
+        (node.name, node.layer.kind, sum(work[name] for name in covers(node)), first.isdisjoint(covers(node)))
+        for node in nodes
+    ]
     return [
         NodeTime(
             name, kind, seconds.get((name, "forward"), 0.0), seconds.get((name, "backward"), 0.0), flops,
-            flops * (1 if name in first else 2),
+            flops * (2 if both else 1),
         )
-        for name, kind, flops in rows + [(name, name, 0.0) for name in EXTRAS]
+        for name, kind, flops, both in rows + [(name, name, 0.0, True) for name in EXTRAS]
     ]  # fmt: skip
 
 

@@ -61,9 +61,10 @@ class MultiHeadAttention(Layer):
 
     def caches(self, *shapes: Shape) -> dict[str, Cache]:
         tokens, depth = shapes[0]
-        joint, single = Cache((tokens, 3 * depth)), Cache((tokens, depth))
-        made = {"qkv": joint, "attention": Cache((self.num_heads, tokens, tokens)), "heads": single}
-        return made | {"qkv_gradient": joint, "heads_gradient": single}
+        joint, single = (tokens, 3 * depth), (tokens, depth)
+        made = {"qkv": Cache(joint), "attention": Cache((self.num_heads, tokens, tokens)), "heads": Cache(single)}
+        slopes = {"qkv_gradient": Cache(joint, only_back=True), "heads_gradient": Cache(single, only_back=True)}
+        return made | slopes
 
     def multiply_adds(self, *shapes: Shape) -> int:
         tokens, depth = shapes[0]

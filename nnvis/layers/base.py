@@ -68,11 +68,14 @@ class Cache:
         With the batch axis in front if `per_example`.
     dtype : str or None
         NumPy dtype; None means the network's float type.
+    only_back : bool
+        For ``backward`` alone, which fills it, too: until then its memory serves others.
     """
 
     shape: Shape
     dtype: str | None = None
     per_example: bool = True
+    only_back: bool = False
 
 
 class Flow:
@@ -93,12 +96,17 @@ class Flow:
         True when a pass is repeated only to look at it: state such as running statistics must not change.
     key : int
         Random key of this node in this step.
+    activation : str
+        What is applied to the output in the same pass: "none", "relu" or "relu6".
+    arrived : ndarray
+        Gradient of the output as the nodes behind left it; differs from `dy` where a layer masks it first.
     exact : bool
         True asks for results by the formula alone, at the price of speed: no algorithm that rounds in other ways.
     """
 
     __slots__ = (
-        "buffers", "caches", "dxs", "dy", "exact", "grads", "kernels", "key", "params", "replay", "training", "xs", "y",
+        "activation", "arrived", "buffers", "caches", "dxs", "dy", "exact", "grads", "kernels", "key", "params",
+        "replay", "training", "xs", "y",
     )  # fmt: skip
 
     def __init__(self, kernels: ModuleType, training: bool):
@@ -106,11 +114,13 @@ class Flow:
         self.training = training
         self.replay = False
         self.exact = False
+        self.activation = "none"
         self.key = 0
         self.xs: list[np.ndarray] = []
         self.dxs: list[np.ndarray | None] = []
         self.y: np.ndarray = None  # type: ignore[assignment]
         self.dy: np.ndarray = None  # type: ignore[assignment]
+        self.arrived: np.ndarray = None  # type: ignore[assignment]
         self.params: dict[str, np.ndarray] = {}
         self.grads: dict[str, np.ndarray] = {}
         self.buffers: dict[str, np.ndarray] = {}
@@ -148,6 +158,8 @@ class Layer:
     #: ``forward`` may write `y` over `x`, and ``backward`` `dx` over `dy`, element by element.
     in_place_forward: ClassVar[bool] = False
     in_place_backward: ClassVar[bool] = False
+    #: ``backward`` first computes `dy` from what arrived.
+    masks_gradient: ClassVar[bool] = False
     #: The layer draws random numbers from ``Flow.key``.
     is_random: ClassVar[bool] = False
 
@@ -265,7 +277,7 @@ def whole(value: Any, name: str, minimum: int) -> int:
 
 def rows(array: np.ndarray) -> np.ndarray:
     """A view ``(M, C)`` of an array ``(..., C)``."""
-    return array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
+    return array if array.ndim == 2 else array.reshape(math.prod(array.shape[:-1]), array.shape[-1])
 
 
 def fraction(value: Any, name: str) -> float:

@@ -109,7 +109,7 @@ class Conv2d(Layer):
         return *self.geometry, "direct" if at.exact else "auto"
 
     def forward(self, at: Flow) -> None:
-        at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self.how(at))
+        at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self.how(at), at.activation)
 
     def backward(self, at: Flow) -> None:
         if at.grads:

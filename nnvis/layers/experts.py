@@ -99,7 +99,7 @@ class CondConv2d(Layer):
     def caches(self, *shapes: Shape) -> dict[str, Cache]:
         made: dict[str, Cache] = {}
         for name, one in self._one().parameters(shapes[0]).items():
-            made |= {name: Cache(one.shape), f"{name}_gradient": Cache(one.shape)}
+            made |= {name: Cache(one.shape), f"{name}_gradient": Cache(one.shape, only_back=True)}
         return made | {"routing": Cache(shapes[1])}
 
     def multiply_adds(self, *shapes: Shape) -> int:

@@ -55,7 +55,7 @@ class Linear(Layer):
         return math.prod(shapes[0]) * self.out_features
 
     def forward(self, at: Flow) -> None:
-        at.kernels.linear_forward(rows(at.x), at.params["weight"], at.params.get("bias"), rows(at.y))
+        at.kernels.linear_forward(rows(at.x), at.params["weight"], at.params.get("bias"), rows(at.y), at.activation)
 
     def backward(self, at: Flow) -> None:
         dy = rows(at.dy)

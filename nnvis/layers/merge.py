@@ -37,9 +37,10 @@ class Add(Layer):
 
     def forward(self, at: Flow) -> None:
         first, second, *rest = sorted(at.xs, key=lambda x: -x.size)
-        at.kernels.add_forward(first, second, at.y)
         for each in rest:
-            at.kernels.add_forward(at.y, each, at.y)
+            at.kernels.add_forward(first, second, at.y)
+            first, second = at.y, each
+        at.kernels.add_forward(first, second, at.y, at.activation)
 
     def backward(self, at: Flow) -> None:
         # Inputs of the output's own shape share its gradient (`passes_gradient`); only repeated ones need a sum.

@@ -35,6 +35,11 @@ class _Pool2d(Layer):
     def _geometry(self) -> tuple[Pair, Pair, Pair]:
         return self.kernel_size, self.stride, self.padding
 
+    @property
+    def has_tiles(self) -> bool:
+        """Whether the windows are 2x2 tiles within the image."""
+        return self._geometry == ((2, 2), (2, 2), (0, 0)) and not self.ceil_mode
+
 
 @dataclass(frozen=True)
 class MaxPool2d(_Pool2d):
@@ -55,7 +60,7 @@ class MaxPool2d(_Pool2d):
         return {"argmax": Cache(self.output_shape(*shapes), "uint8" if small else "int32")}
 
     def forward(self, at: Flow) -> None:
-        at.kernels.max_pool2d_forward(at.x, at.y, at.caches["argmax"], *self._geometry)
+        at.kernels.max_pool2d_forward(at.x, at.y, at.caches["argmax"], *self._geometry, at.activation == "relu")
 
     def backward(self, at: Flow) -> None:
         if at.dx is not None:

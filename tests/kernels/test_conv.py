@@ -245,3 +245,32 @@ def test_pixel_classes_hold_every_output_pixel_once(case):
     pixels = geometry.output[0] * geometry.output[1]
     found = np.concatenate([each.targets for each in forward_classes(geometry)])
     np.testing.assert_array_equal(np.sort(found), np.arange(pixels))
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize(
+    "name", ["first layer", "long sums", "lenet second", "padding only, for whole rows", "depthwise"]
+)
+def test_an_activation_in_the_same_pass_changes_no_bit(name, activation):
+    case = CASES[name]
+    x, w, b, _ = arrays(case)
+    x[0, 1, 1] = np.nan
+    for algorithm in algorithms(case):
+        y, expected = Guarded.unwritten(case.y_shape), np.empty(case.y_shape, np.float32)
+        cpu.conv2d_forward(x, 2 * w, b, y.array, *case.geometry, algorithm, activation)
+        cpu.conv2d_forward(x, 2 * w, b, expected, *case.geometry, algorithm)
+        getattr(cpu, f"{activation}_forward")(expected, expected)
+        np.testing.assert_array_equal(y.array, expected)
+        assert y.is_intact()
+        assert np.isnan(expected).any()
+        assert (expected == 0).any()
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+def test_the_textbook_applies_the_activation_to_the_sums(activation):
+    case = CASES["grouped"]
+    x, w, b, _ = arrays(case)
+    y, expected = np.empty(case.y_shape), np.empty(case.y_shape)
+    reference.conv2d_forward(x, w, b, y, *case.geometry, "auto", activation)
+    reference.conv2d_forward(x, w, b, expected, *case.geometry)
+    np.testing.assert_array_equal(y, np.clip(expected, 0, 6 if activation == "relu6" else None))

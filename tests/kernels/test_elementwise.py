@@ -117,3 +117,13 @@ def test_padding_and_cropping_agree(shape, margins, seed):
 def test_an_image_that_does_not_lie_in_its_frame_is_refused():
     with pytest.raises(ValueError, match="does not lie inside"):
         cpu.pad2d_forward(normal(0, 1, 3, 3, 2), blank(1, 4, 4, 2), 2, 0)
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize(("left", "right"), [((3, 7), (3, 7)), ((3, 7), (1, 7)), (LARGE_IMAGE, LARGE_IMAGE)])
+def test_a_sum_may_be_rectified_in_the_same_pass(left, right, activation):
+    a, b = 4 * normal(0, *left), 4 * normal(1, *right)
+    a[0, 2] = np.nan
+    (y,) = check("add_forward", a, b, blank(*left), activation, outputs=[2], tolerance=0.0)
+    assert np.isnan(y).any()
+    np.testing.assert_array_equal(y, np.clip(a + b, 0, 6 if activation == "relu6" else None))

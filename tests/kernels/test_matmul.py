@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from kernels import cpu, reference
 from tests.kernels.guarded import Guarded, assert_matches
+from tests.kernels.helpers import threads
 
 #: (M, K, N): edges of tiles and panels, sums in several parts, one row, one column, and layers of real networks.
 SHAPES = [
@@ -23,6 +24,17 @@ SHAPES = [
     (5, 1100, 24),
     (300, 1, 8),
     (1030, 20, 33),
+    # few rows and whole panels: weights and gradients are used where they lie
+    (8, 33, 32),
+    (64, 784, 256),
+    (128, 513, 64),
+    (24, 300, 512),
+    (13, 12, 64),
+    (301, 29, 96),
+    # rows that are too few to pack weights for
+    (1, 400, 10),
+    (3, 37, 130),
+    (4, 258, 1000),
 ]
 
 
@@ -97,3 +109,57 @@ def test_product_has_the_same_bits_on_one_thread_and_on_all(transpose_a, transpo
     finally:
         numba.set_num_threads(threads)
     assert c.tobytes() == together
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_few_rows_have_the_same_bits_on_one_thread_and_on_all(rows):
+    x, w, b = random(rows, 300), random(300, 1000, seed=1), random(1000, seed=2)
+    together, alone = np.empty((rows, 1000), np.float32), np.empty((rows, 1000), np.float32)
+    cpu.linear_forward(x, w, b, together)
+    with threads(1):
+        cpu.linear_forward(x, w, b, alone)
+    assert together.tobytes() == alone.tobytes()
+
+
+def test_few_rows_let_nan_and_infinity_through():
+    x, w, y = np.zeros((1, 20), np.float32), random(20, 37), np.empty((1, 37), np.float32)
+    x[0, 3], w[9, 36] = np.inf, np.nan
+    cpu.linear_forward(x, w, None, y)
+    np.testing.assert_array_equal(y[0, :36], np.inf * w[3, :36])
+    assert np.isnan(y[0, 36])
+
+
+@pytest.mark.parametrize("activation", ["relu", "relu6"])
+@pytest.mark.parametrize("shape", [*SHAPES, (30, 3300, 70)])
+def test_an_activation_in_the_same_pass_changes_no_bit(shape, activation):
+    rows, inputs, outputs = shape
+    x, w, b = random(rows, inputs), random(inputs, outputs, seed=1), random(outputs, seed=2)
+    x[-1, 0] = np.nan
+    y, expected = Guarded.unwritten((rows, outputs)), np.empty((rows, outputs), np.float32)
+    cpu.linear_forward(x, w, b, y.array, activation)
+    cpu.linear_forward(x, w, b, expected)
+    getattr(cpu, f"{activation}_forward")(expected, expected)
+    np.testing.assert_array_equal(y.array, expected)
+    assert y.is_intact()
+
+
+def test_the_textbook_applies_the_activation_to_the_sums():
+    x, w = random(5, 7), random(7, 9, seed=1)
+    y = np.empty((5, 9))
+    reference.linear_forward(x, w, None, y, "relu")
+    np.testing.assert_allclose(y, np.maximum(x.astype(np.float64) @ w, 0))
+
+
+@pytest.mark.parametrize("shape", [(64, 784, 256), (301, 129, 96)])
+def test_a_linear_layer_has_the_same_bits_on_one_thread_and_on_all(shape):
+    rows, inputs, outputs = shape
+    x, w, dy = random(rows, inputs), random(inputs, outputs, seed=1), random(rows, outputs, seed=2)
+    found, threads = [], numba.get_num_threads()
+    for count in (1, threads):
+        y, dw, db = np.empty_like(dy), np.empty_like(w), np.empty(outputs, np.float32)
+        numba.set_num_threads(count)
+        cpu.linear_forward(x, w, None, y)
+        cpu.linear_backward_weights(x, dy, dw, db)
+        found.append((y, dw, db))
+    for one, all_ in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, all_)

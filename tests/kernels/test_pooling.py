@@ -151,3 +151,29 @@ def test_arrays_that_do_not_fit_are_refused():
         cpu.max_pool2d_backward(
             normal(0, 1, 5, 5, 3), blank(1, 5, 5, 3, dtype=np.uint8), blank(1, 1, 1, 3), (1, 1), (1, 1), (2, 2)
         )
+
+
+@pytest.mark.parametrize("shape", [LARGE_IMAGE, (2, 6, 7, 1), (2, 5, 4, 6), (1, 8, 8, 130)])
+def test_rectified_tiles_are_relu_and_then_the_pool(shape):
+    x = np.round(2 * normal(0, *shape))  # with ties
+    x[0, 1, 1], x[0, 2:4, 2:4], x[0, :2, 2:4] = np.nan, -np.inf, -1.0
+    outer = (shape[0], shape[1] // 2, shape[2] // 2, shape[3])
+    y, dy = blank(*outer), normal(1, *outer)
+    y, argmax = check("max_pool2d_forward", x, y, blank(*outer, dtype=np.uint8), *TILES, True, outputs=[1, 2])
+    (dx,) = check("max_pool2d_backward", dy, argmax, blank(*shape), *TILES, outputs=[2])
+
+    rectified, pooled, apart, winners = blank(*shape), blank(*outer), blank(*shape), blank(*outer, dtype=np.uint8)
+    cpu.relu_forward(x, rectified)
+    cpu.max_pool2d_forward(rectified, pooled, winners, *TILES)
+    cpu.max_pool2d_backward(dy, winners, apart, *TILES)
+    cpu.relu_backward(rectified, apart, apart)
+    np.testing.assert_array_equal(y, pooled)
+    np.testing.assert_array_equal(dx, apart)
+
+
+def test_only_tiles_can_be_rectified():
+    outer = (1, 3, 3, 3)
+    with pytest.raises(ValueError, match="2x2 tiles"):
+        cpu.max_pool2d_forward(
+            normal(0, 1, 5, 5, 3), blank(*outer), blank(*outer, dtype=np.uint8), (3, 3), (2, 2), (1, 1), True
+        )

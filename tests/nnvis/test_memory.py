@@ -8,6 +8,8 @@ import nnvis as nv
 from nnvis import memory
 from nnvis.errors import OutOfMemoryError
 from nnvis.memory import ALIGNMENT, Storage, place
+from nnvis.plan import Mode, Plan
+from nnvis.plan_table import plan_table
 
 lifetimes = st.lists(st.tuples(st.integers(1, 500), st.integers(0, 30), st.integers(0, 10)), min_size=1, max_size=40)
 
@@ -28,6 +30,15 @@ def test_arrays_that_live_at_the_same_time_never_overlap(items):
 def test_arrays_that_never_meet_share_memory():
     storages = [Storage(640, step, step) for step in range(10)]
     assert place(storages) == 640
+
+
+def test_scratch_of_the_way_back_takes_memory_only_there():
+    g = nv.Sequential([nv.MultiHeadAttention(2)] * 6, input_shape=(64, 32))
+    plan = Plan(g, 4, Mode(training=True, backward=True), nv.Network(g).device)
+    tokens, weights = 4 * 64 * 32 * 4, 4 * 2 * 64 * 64 * 4  # bytes
+    kept = [row.kept_bytes for row in plan_table(plan)]
+    assert kept == [5 * tokens + weights] * 6  # output, queries, keys, values, heads, and what attention weighs with
+    assert plan.nbytes < sum(kept) + 2 * 4 * tokens  # the four gradients once, not six times
 
 
 def test_a_network_that_cannot_be_held_is_refused_in_one_sentence(monkeypatch):

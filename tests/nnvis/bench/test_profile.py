@@ -14,9 +14,11 @@ def lenet():
 
 
 def test_every_node_and_what_belongs_to_none_is_there(lenet):
-    assert [node.name for node in lenet.nodes] == [node.name for node in nv.zoo.lenet5().order()] + list(EXTRAS)
+    fused = {"act1", "act2", "fc1", "fc2"}  # under the names of pools and activations
+    order = [node.name for node in nv.zoo.lenet5().order() if node.name not in fused]
+    assert [node.name for node in lenet.nodes] == order + list(EXTRAS)
     assert all(node.seconds >= 0 for node in lenet.nodes)
-    assert {node.name for node in lenet.nodes if node.forward > 0} >= {"conv1", "conv2", "fc1", "loss", "update"}
+    assert {node.name for node in lenet.nodes if node.forward > 0} >= {"conv1", "conv2", "act3", "loss", "update"}
 
 
 def test_kinds_add_up_to_the_total(lenet):
