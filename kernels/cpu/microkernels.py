@@ -291,11 +291,6 @@ outer_wide_run = _make_outer_tile("outer_wide_run", WIDE_ROWS, 2, run=True)
 outer_narrow_run = _make_outer_tile("outer_narrow_run", NARROW_RUN, 1, run=True)
 
 
-def _interleave(builder, a, b, order):
-    """Lanes of the 16-lane pair (a, b) picked by `order`."""
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, LANES), order))
-
-
 #: The three exchanges of an 8x8 transposition: distance of the rows that swap, and the lanes of the two results.
 _EXCHANGES = (
     (1, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
@@ -304,13 +299,21 @@ _EXCHANGES = (
 )
 
 
-def _transposed(builder, rows):
+def _exchange(builder, a, b, order):
+    """Lanes of the pair (a, b) picked by `order`, in every eight lanes of longer vectors."""
+    lanes = a.type.count
+    picked = [lane % LANES + part + lane // LANES * lanes for part in range(0, lanes, LANES) for lane in order]
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, lanes), picked))
+
+
+def transposed(builder, rows):
+    """Eight vectors with rows as columns; of longer ones, every eight columns on their own."""
     for distance, low, high in _EXCHANGES:
         for i in range(LANES):
             if not i & distance:
                 a, b = rows[i], rows[i + distance]
-                rows[i] = _interleave(builder, a, b, low)
-                rows[i + distance] = _interleave(builder, a, b, high)
+                rows[i] = _exchange(builder, a, b, low)
+                rows[i + distance] = _exchange(builder, a, b, high)
     return rows
 
 
@@ -322,7 +325,7 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
         source, source_stride, target, target_stride = args
         source, target = float_pointer(b, source), float_pointer(b, target)
         rows = [load_at(b, source, b.mul(source_stride, INT64(i))) for i in range(LANES)]
-        for i, row in enumerate(_transposed(b, rows)):
+        for i, row in enumerate(transposed(b, rows)):
             store_at(b, row, target, b.mul(target_stride, INT64(i)))
 
     return types.void(*[types.intp] * 4), outlined("transpose_block", build)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import entry
-from kernels.cpu.microkernels import WIDE, prefetch, transpose_block
+from kernels.cpu.microkernels import ACTIVATIONS, WIDE, prefetch, transpose_block
 from kernels.cpu.simd import add, load, load_scalar, mul, splat, store, store_scalar
 
 ROW_BYTES = 4 * WIDE
@@ -12,6 +14,8 @@ ROW_BYTES = 4 * WIDE
 CACHE_LINE = 16
 #: Rows that lie far apart are asked for so many rows before they are copied.
 _AHEAD = 8
+_INFINITY = np.float32(np.inf)
+_RELU6 = ACTIVATIONS["relu6"]
 
 
 @inner
@@ -43,6 +47,16 @@ def clear_floats(target, count):
         store(target + 4 * i, zero)
     for i in range(whole, count):
         store_scalar(target + 4 * i, 0.0)
+
+
+@inner
+def activate_floats(place, count, activation):
+    """Apply the activation of this number to `count` floats; NaN stays."""
+    highest = np.float32(6.0) if activation == _RELU6 else _INFINITY
+    for i in range(count):
+        value = load_scalar(place + 4 * i)
+        value = np.float32(0.0) if value < np.float32(0.0) else value
+        store_scalar(place + 4 * i, highest if value > highest else value)
 
 
 @inner
