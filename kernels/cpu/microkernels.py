@@ -331,16 +331,24 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
     return types.void(*[types.intp] * 4), outlined("transpose_block", build)
 
 
-@intrinsic
-def prefetch(typingctx, place):
-    """Ask for the cache line at address `place`, which need not be valid."""
+def _prefetching(write, level):
+    @intrinsic
+    def prefetch(typingctx, place):
+        """Ask for the cache line at address `place`, which need not be valid."""
 
-    def codegen(context, builder, signature, args):
-        bytes_ = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = INT32(0), INT32(3), INT32(1)
-        builder.call(function, [builder.inttoptr(args[0], bytes_), read, keep, data])
-        return context.get_dummy_value()
+        def codegen(context, builder, signature, args):
+            bytes_ = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            data = INT32(1)
+            builder.call(function, [builder.inttoptr(args[0], bytes_), INT32(write), INT32(level), data])
+            return context.get_dummy_value()
 
-    return types.void(types.intp), codegen
+        return types.void(types.intp), codegen
+
+    return prefetch
+
+
+prefetch = _prefetching(write=0, level=3)
+#: To the second-level cache only; and to be written.
+prefetch_far, prefetch_target = _prefetching(write=0, level=2), _prefetching(write=1, level=3)

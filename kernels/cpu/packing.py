@@ -12,6 +12,7 @@ from kernels.cpu.simd import add, load, load_scalar, mul, splat, store, store_sc
 ROW_BYTES = 4 * WIDE
 #: Floats of a cache line.
 CACHE_LINE = 16
+LINE_BYTES = 4 * CACHE_LINE
 #: Rows that lie far apart are asked for so many rows before they are copied.
 _AHEAD = 8
 _INFINITY = np.float32(np.inf)
