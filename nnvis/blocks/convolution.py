@@ -82,6 +82,7 @@ def mlpconv(
     first: Conv2d | None = None,
     widths: tuple[int, int] | None = None,
     names: Sequence[str] = (),
+    last: Conv2d | None = None,
     *,
     name: str = "",
 ) -> Node:
@@ -98,6 +99,8 @@ def mlpconv(
         Channels of the 1x1 convolutions; as many as of the first without it.
     names : sequence of str
         Whole names of the six nodes, if not ``conv``, ``relu0``, ``cccp1``, ``relu1``... behind `name`.
+    last : Conv2d, optional
+        In place of the second 1x1 convolution.
     name : str
 
     Notes
@@ -105,8 +108,7 @@ def mlpconv(
     Lin, Chen and Yan, "Network In Network", 2013, section 3.1 and figure 2.
     """
     first = first or Conv2d(channels_of(g, x), 3, padding=1)
-    layers = [first, ReLU()]
-    for width in widths or (first.out_channels,) * 2:
-        layers += [Conv2d(width, 1), ReLU()]
+    middle, end = widths or (first.out_channels,) * 2
+    layers = [first, ReLU(), Conv2d(middle, 1), ReLU(), last or Conv2d(end, 1), ReLU()]
     names = names or [f"{name}.{part}" for part in ("conv", "relu0", "cccp1", "relu1", "cccp2", "relu2")]
     return chain(g, x, dict(zip(names, layers, strict=True)))

@@ -24,6 +24,10 @@ from nnvis.zoo.mobilenet import STAGES_V1, STAGES_V2, conv_bn_relu6
 from nnvis.zoo.registry import register
 from nnvis.zoo.resnet_cifar import CIFAR
 
+#: Training settings of networks with experts. Gradients of the routing and of the filters differ much in size. At rates
+#: that suit the filters, gradient descent shuts off all experts of the classifier within ten steps, whereafter no
+#: gradient passes the sigmoid. The paper trains with RMSProp, which divides by that size as Adam does.
+_ADAM = {"optimizer": "adam", "lr": 1e-3}
 #: Blocks of V1 in front of the first conditional one, and conditional ones at the end of V2.
 _PLAIN = 5
 _LAST = 6
@@ -40,7 +44,7 @@ def _classifier(
     return g.add(Flatten(), y, name="flatten")
 
 
-@register(**SMALL_IMAGES)
+@register(**SMALL_IMAGES | _ADAM)
 def condconv_mobilenet_v1(
     num_classes: int = 1000,
     input_shape: Shape = (224, 224, 3),
@@ -87,7 +91,7 @@ def condconv_mobilenet_v1(
     return g
 
 
-@register(**SMALL_IMAGES)
+@register(**SMALL_IMAGES | _ADAM)
 def condconv_mobilenet_v2(
     num_classes: int = 1000,
     input_shape: Shape = (224, 224, 3),
@@ -135,7 +139,7 @@ def condconv_mobilenet_v2(
     return g
 
 
-@register("condconv_resnet20_cifar", **CIFAR)
+@register("condconv_resnet20_cifar", **CIFAR | _ADAM)
 def condconv_resnet20(
     num_classes: int = 10, input_shape: Shape = (32, 32, 3), experts: int = 8, width: int = 16
 ) -> Graph:
@@ -156,7 +160,8 @@ def condconv_resnet20(
     1,695,360 parameters. Yang et al., "CondConv: Conditionally Parameterized Convolutions for Efficient Inference",
     2019, has no network for CIFAR; as in its ResNet-50 (section 4.1), the last three residual
     blocks and the classifier are conditional. Convolutions of a block share their routing. Nodes are named as those of
-    ``resnet20`` and, for the routing, as timm's ``routing_fn``.
+    ``resnet20`` and, for the routing, as timm's ``routing_fn``. Its own training settings have Adam: gradient descent
+    at the 0.1 of ``resnet20`` shuts off the classifier's experts.
     """
     g = Graph(input_shape, name="condconv_resnet20")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 
 import nnvis as nv
@@ -106,6 +107,26 @@ def test_alexnet_starts_as_the_paper_says():
     assert ones == {f"{name}.bias" for name in ("conv2", "conv4", "conv5", "fc6", "fc7")}
     with pytest.raises(ConfigError, match="forms"):
         nv.zoo.alexnet(form="1998")
+
+
+@pytest.mark.parametrize(("size", "name", "std"), [(32, "cccp6", 0.05), (64, "cccp8", 0.01)], ids=["small", "large"])
+def test_no_class_of_network_in_network_starts_behind_its_last_rectifier(size, name, std):
+    net = nv.Network(nv.zoo.nin(10, (size, size, 3), dropout=0))
+    state = net.state_dict()
+    assert (state[f"{name}.bias"] == 1).all()
+    assert state[f"{name}.weight"].std() == pytest.approx(std, rel=0.1)
+    images = np.random.default_rng(0).normal(size=(2, size, size, 3))
+    assert (net.forward(images) > 0).all()
+
+
+def test_network_in_network_loses_no_class_while_it_learns():
+    random, labels = np.random.default_rng(0), np.arange(20) % 10
+    images = random.normal(size=(10, 32, 32, 3))[labels] + random.normal(0, 0.5, (20, 32, 32, 3))
+    net = nv.Network(nv.zoo.nin(10, (32, 32, 3), dropout=0, width_mult=0.25))
+    trainer = nv.Trainer(net, optimizer=nv.Adam(lr=1e-3))
+    losses = [trainer.step(images, labels) for _ in range(50)]
+    assert losses[-1] < 1.0
+    assert (net.forward(images).max(axis=0) > 0).all()
 
 
 def convolutions(*layers: tuple[int, int, int]) -> int:

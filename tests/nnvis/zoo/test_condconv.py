@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import numpy as np
 import pytest
 
 import nnvis as nv
@@ -188,3 +189,19 @@ def test_with_experts_that_are_all_alike_it_is_a_mobilenet():
     conditional, plain = nv.zoo.condconv_mobilenet_v1(experts=1), nv.zoo.mobilenet_v1()
     routing = sum(row.parameters for row in conditional.summary() if row.kind == "Linear")
     assert conditional.num_parameters() - routing == plain.num_parameters()
+
+
+@pytest.mark.parametrize("name", ["condconv_mobilenet_v1", "condconv_mobilenet_v2", "condconv_resnet20"])
+def test_networks_with_experts_are_trained_with_adam(name):
+    defaults = nv.zoo.entry(name).defaults
+    assert (defaults["optimizer"], defaults["lr"]) == ("adam", 1e-3)
+
+
+def test_training_with_its_own_settings_shuts_off_no_experts():
+    lr = nv.zoo.entry("condconv_resnet20").defaults["lr"]
+    net = nv.Network(nv.zoo.condconv_resnet20(input_shape=(8, 8, 3), width=8))
+    trainer, random = nv.Trainer(net, optimizer=nv.Adam(lr=lr)), np.random.default_rng(0)
+    net.watch("fc.routing")
+    for _ in range(12):
+        trainer.step(random.normal(size=(32, 8, 8, 3)), random.integers(0, 10, 32))
+    assert net.activation("fc.routing").mean() > 0.2
