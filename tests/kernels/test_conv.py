@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numba
@@ -128,9 +129,9 @@ def geometry_of(case: Case):
     return convolution(case.x_shape, case.y_shape, case.kernel, *case.geometry)
 
 
-def algorithms(case: Case):
-    """All that can do the case, at least one pass of it."""
-    planes = any(plane_plan.handles(geometry_of(case), each) for each in PASSES)
+def algorithms(case: Case, passes=PASSES):
+    """All that can do the case, at least one of the passes of it."""
+    planes = any(plane_plan.handles(geometry_of(case), each) for each in passes)
     return [*(ALGORITHMS[:3] if suits_winograd(case) else ALGORITHMS[:1]), *ALGORITHMS[3:] * planes]
 
 
@@ -168,7 +169,7 @@ def check_algorithm(case: Case, algorithm: str, with_bias: bool, seed: int):
     reference.conv2d_backward_weights(x.array, dy.array, expected, theirs, *case.geometry)
     assert_matches(dw, expected)
     if with_bias:
-        assert_matches(db, expected_db)
+        assert_matches(db, expected_db, terms=math.prod(case.y_shape[:3]))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -302,7 +303,7 @@ def test_an_activation_in_the_same_pass_changes_no_bit(name, activation):
     case = CASES[name]
     x, w, b, _ = arrays(case)
     x[0, 1, 1] = np.nan
-    for algorithm in algorithms(case):
+    for algorithm in algorithms(case, ["forward"]):
         y, expected = Guarded.unwritten(case.y_shape), np.empty(case.y_shape, np.float32)
         cpu.conv2d_forward(x, 2 * w, b, y.array, *case.geometry, algorithm, activation)
         cpu.conv2d_forward(x, 2 * w, b, expected, *case.geometry, algorithm)
