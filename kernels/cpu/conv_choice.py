@@ -23,9 +23,10 @@ PLANE_WEIGHT = {"forward": 7, "data": 7, "weights": 12}
 #: What tiles need beyond the direct sums to begin and to end; less, for weight gradients, whose direct sums are private
 #: copies to be cleared and added.
 START = {"forward": 150_000, "data": 150_000, "weights": -800_000}
-#: Few channels: what a run of neighbouring source floats costs beyond its products; a tile of a weight gradient, whose
-#: gradients are brought in order first; and to bring one float to planes or from them.
-RUN, NARROW_OUTER, PLANE_FLOAT = 8, 1.3, 20
+#: Few channels: what a run of neighbouring source floats costs beyond its products; what the products of a pass cost
+#: more: weights of a data gradient lie across, and pixels near edges have fewer taps; gradients for a weight gradient
+#: are brought in order first. And to bring one float to planes or from them.
+RUN, NARROW_PASS, PLANE_FLOAT = 8, {"forward": 1.0, "data": 1.3, "weights": 1.3}, 20
 #: With fewer channels to sum over, vectors of tiles are mostly empty.
 FEWEST = 8
 #: Tiles must promise to save so much before they are chosen.
@@ -83,8 +84,8 @@ def _narrow_cost(g: Geometry, which: str) -> float:
     run = inner * g.kernel[1]
     if which == "weights":
         pixels, tiles = g.images * g.output[0] * g.output[1], g.kernel[0] * -(-run // NARROW_RUN)
-        return NARROW_OUTER * pixels * tiles * NARROW_RUN * outer
-    return PRODUCT * inner * outer * _taps(g) * (1 + RUN / run)
+        return NARROW_PASS[which] * pixels * tiles * NARROW_RUN * outer
+    return NARROW_PASS[which] * PRODUCT * inner * outer * _taps(g) * (1 + RUN / run)
 
 
 def _plane_cost(g: Geometry, which: str) -> float:
