@@ -1,14 +1,24 @@
 """Two-dimensional convolution: forward, data gradient and weight gradient.
 
 The arrays are channels-last. Depthwise convolutions have kernels of their own; all others, grouped or not, run on
-the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles where :mod:`conv_choice` says so.
+the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles or on planes where :mod:`conv_choice`
+says so.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_choice, conv_data, conv_tables, conv_weights, depthwise, winograd, winograd_weights
+from kernels.cpu import (
+    conv_choice,
+    conv_data,
+    conv_planes,
+    conv_tables,
+    conv_weights,
+    depthwise,
+    winograd,
+    winograd_weights,
+)
 from kernels.cpu.conv_plan import Pair, convolution
 
 
@@ -39,7 +49,8 @@ def conv2d_forward(
         Divides C_in and C_out.
     algorithm : str
         "auto" is the quickest for the shape; "direct" sums over the taps, as the formula says; "winograd2" and
-        "winograd4" transform tiles of so many outputs a side, for 3x3 convolutions with stride 1.
+        "winograd4" transform tiles of so many outputs a side, for 3x3 convolutions with stride 1; "planes" sums
+        many pixels of one channel at a time, for few channels and stride 1.
     activation : {"none", "relu", "relu6"}
         Applied to the sums.
 
@@ -49,8 +60,11 @@ def conv2d_forward(
         For an algorithm that is not known or cannot do this convolution.
     """
     g = convolution(x.shape, y.shape, w.shape[:2], stride, padding, dilation, groups)
-    if outputs := conv_choice.tile_outputs(g, "forward", algorithm):
+    chosen = conv_choice.resolve(g, "forward", algorithm)
+    if outputs := conv_choice.OUTPUTS[chosen]:
         winograd.run(g, outputs, False, x, w, b, y, activation)
+    elif chosen == "planes":
+        conv_planes.run(g, False, x, w, b, y, activation)
     elif depthwise.handles(g):
         depthwise.run(g, False, x, w, b, y, activation)
     else:
@@ -81,8 +95,11 @@ def conv2d_backward_data(
         As in :func:`conv2d_forward`.
     """
     g = convolution(dx.shape, dy.shape, w.shape[:2], stride, padding, dilation, groups)
-    if outputs := conv_choice.tile_outputs(g, "data", algorithm):
+    chosen = conv_choice.resolve(g, "data", algorithm)
+    if outputs := conv_choice.OUTPUTS[chosen]:
         winograd.run(g, outputs, True, dy, w, None, dx)
+    elif chosen == "planes":
+        conv_planes.run(g, True, dy, w, None, dx)
     elif depthwise.handles(g):
         depthwise.run(g, True, dy, w, None, dx)
     else:
@@ -116,8 +133,11 @@ def conv2d_backward_weights(
         As in :func:`conv2d_forward`.
     """
     g = convolution(x.shape, dy.shape, dw.shape[:2], stride, padding, dilation, groups)
-    if outputs := conv_choice.tile_outputs(g, "weights", algorithm):
+    chosen = conv_choice.resolve(g, "weights", algorithm)
+    if outputs := conv_choice.OUTPUTS[chosen]:
         winograd_weights.run(g, outputs, x, dy, dw, db)
+    elif chosen == "planes":
+        conv_planes.backward_weights(g, x, dy, dw, db)
     elif depthwise.handles(g):
         depthwise.backward_weights(g, x, dy, dw, db)
     else:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 
+from kernels.cpu import plane_plan
 from kernels.cpu.conv_plan import Geometry
-from kernels.cpu.microkernels import NARROW, TILE_LANES
+from kernels.cpu.microkernels import NARROW, NARROW_RUN, TILE_LANES
 from kernels.cpu.winograd_plan import Tiling, applies, tile_passes, tiling
 
-#: Outputs along an axis of a Winograd tile, by algorithm.
-OUTPUTS = {"direct": 0, "winograd2": 2, "winograd4": 4}
+#: Outputs along an axis of a Winograd tile, by algorithm; 0 for those without tiles.
+OUTPUTS = {"direct": 0, "planes": 0, "winograd2": 2, "winograd4": 4}
 
 # What parts of the work cost, in multiply-adds of a register tile at its best. Measured with vectors of 8 and of 16.
 #: A multiply-add, of all: tiles begin and end.
@@ -22,6 +23,10 @@ PLANE_WEIGHT = {"forward": 7, "data": 7, "weights": 12}
 #: What tiles need beyond the direct sums to begin and to end; less, for weight gradients, whose direct sums are private
 #: copies to be cleared and added.
 START = {"forward": 150_000, "data": 150_000, "weights": -800_000}
+#: Few channels: what a run of neighbouring source floats costs beyond its products; what the products of a pass cost
+#: more: weights of a data gradient lie across, and pixels near edges have fewer taps; gradients for a weight gradient
+#: are brought in order first. And to bring one float to planes or from them.
+RUN, NARROW_PASS, PLANE_FLOAT = 8, {"forward": 1.0, "data": 1.3, "weights": 1.3}, 20
 #: With fewer channels to sum over, vectors of tiles are mostly empty.
 FEWEST = 8
 #: Tiles must promise to save so much before they are chosen.
@@ -41,13 +46,15 @@ def choose(g: Geometry, which: str) -> str:
     Returns
     -------
     str
-        "direct", "winograd2" or "winograd4".
+        "direct", "planes", "winograd2" or "winograd4".
     """
-    if not applies(g) or _channels(g, which)[0] < FEWEST:
-        return "direct"
-    costs = {name: _tile_cost(g, outputs, which) for name, outputs in OUTPUTS.items() if outputs}
-    best = min(costs, key=costs.__getitem__)
-    return best if costs[best] < GAIN * _direct_cost(g, which) else "direct"
+    costs = {}
+    if applies(g) and _channels(g, which)[0] >= FEWEST:
+        costs = {name: _tile_cost(g, outputs, which) for name, outputs in OUTPUTS.items() if outputs}
+        costs = {name: cost for name, cost in costs.items() if cost < GAIN * _direct_cost(g, which)}
+    if plane_plan.handles(g, which) and (cost := _plane_cost(g, which)) < GAIN * _narrow_cost(g, which):
+        costs["planes"] = cost
+    return min(costs, key=costs.__getitem__, default="direct")
 
 
 def _channels(g: Geometry, which: str) -> tuple[int, int]:
@@ -56,16 +63,34 @@ def _channels(g: Geometry, which: str) -> tuple[int, int]:
     return inner, -(-vectors // NARROW) * NARROW
 
 
-def _taps(size: int, padding: int) -> int:
-    """How many taps along an axis meet a pixel, over all outputs of that axis."""
-    outputs = size + 2 * padding - 2
-    return sum(0 <= at + tap - padding < size for at in range(outputs) for tap in range(3))
+def _taps(g: Geometry) -> int:
+    """How many taps meet a pixel, over all outputs, for strides of 1."""
+    product = g.images
+    for size, outputs, kernel, padding, dilation in zip(
+        g.input, g.output, g.kernel, g.padding, g.dilation, strict=False
+    ):
+        product *= sum(0 <= at + tap * dilation - padding < size for at in range(outputs) for tap in range(kernel))
+    return product
 
 
 def _direct_cost(g: Geometry, which: str) -> float:
     inner, outer = _channels(g, which)
-    taps = g.images * _taps(g.input[0], g.padding[0]) * _taps(g.input[1], g.padding[1])
-    return inner * outer * (PRODUCT * taps + 9 * WEIGHT[which])
+    return inner * outer * (PRODUCT * _taps(g) + g.taps * WEIGHT[which])
+
+
+def _narrow_cost(g: Geometry, which: str) -> float:
+    """Cost of the direct sums where all channels fit one vector: their tiles are short of rows."""
+    inner, outer = _channels(g, which)
+    run = inner * g.kernel[1]
+    if which == "weights":
+        pixels, tiles = g.images * g.output[0] * g.output[1], g.kernel[0] * -(-run // NARROW_RUN)
+        return NARROW_PASS[which] * pixels * tiles * NARROW_RUN * outer
+    return NARROW_PASS[which] * PRODUCT * inner * outer * _taps(g) * (1 + RUN / run)
+
+
+def _plane_cost(g: Geometry, which: str) -> float:
+    products, floats = plane_plan.work(g, which)
+    return PRODUCT * products + PLANE_FLOAT * floats
 
 
 def _tile_cost(g: Geometry, outputs: int, which: str) -> float:
@@ -77,16 +102,21 @@ def _tile_cost(g: Geometry, outputs: int, which: str) -> float:
     return START[which] + t.planes * (t.tiles * (PRODUCT * inner * outer + TRANSFORM[outputs] * floats) + weights)
 
 
-def tile_outputs(g: Geometry, which: str, algorithm: str) -> int:
-    """Outputs along an axis of the Winograd tiles that do a pass by `algorithm`; 0 for the direct way."""
+def resolve(g: Geometry, which: str, algorithm: str) -> str:
+    """The algorithm of a pass: the quickest for "auto", else `algorithm` itself, if it can do that pass."""
     if algorithm == "auto":
-        algorithm = choose(g, which)
+        return choose(g, which)
     if algorithm not in OUTPUTS:
-        raise ValueError(f"{algorithm!r} is no algorithm of convolutions; choose auto, direct, winograd2 or winograd4.")
-    outputs = OUTPUTS[algorithm]
-    if outputs and not applies(g):
+        names = ", ".join(["auto", *list(OUTPUTS)[:-1]])
+        raise ValueError(f"{algorithm!r} is no algorithm of convolutions; choose {names} or {list(OUTPUTS)[-1]}.")
+    if OUTPUTS[algorithm] and not applies(g):
         raise ValueError(
             f"{algorithm} is for 3x3 convolutions with stride 1, dilation 1, one group and padding up to 2, not for "
             f"kernel {g.kernel}, stride {g.stride}, dilation {g.dilation}, {g.groups} groups and padding {g.padding}."
         )
-    return outputs
+    if algorithm == "planes" and not plane_plan.handles(g, which):
+        raise ValueError(
+            f"planes are for convolutions with stride 1, one group and up to {plane_plan.MOST_CHANNELS} channels, not "
+            f"for stride {g.stride}, {g.groups} groups and padding {g.padding} from {g.input} to {g.output}."
+        )
+    return algorithm

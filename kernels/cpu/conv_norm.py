@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_choice, conv_data, conv_tables, depthwise, scratch, winograd
+from kernels.cpu import conv_choice, conv_data, conv_planes, conv_tables, depthwise, scratch, winograd
 from kernels.cpu.conv_plan import Pair, convolution
 from kernels.cpu.jit import kernel
 from kernels.cpu.lanes import compiled
@@ -78,13 +78,15 @@ def conv2d_norm_forward(
     channels = gamma.size
     affine = scratch.floats("folded batch norm", 2 * channels)[: 2 * channels]
     norm = _NONE if b is None else b, gamma, beta, mean, var, eps, affine
-    if depthwise.handles(g):
+    chosen = conv_choice.resolve(g, "forward", algorithm)
+    if chosen == "planes" or depthwise.handles(g):
         scaled = scratch.floats("folded weights", w.size)
         fold_kernel(*norm, w.reshape(-1), scaled)
-        depthwise.run(g, False, x, scaled, affine[:channels], y, activation)
+        engine = conv_planes if chosen == "planes" else depthwise
+        engine.run(g, False, x, scaled, affine[:channels], y, activation)
         return
     fold_kernel(*norm, _NONE, _NONE)
-    if outputs := conv_choice.tile_outputs(g, "forward", algorithm):
+    if outputs := conv_choice.OUTPUTS[chosen]:
         winograd.run(g, outputs, False, x, w, affine, y, activation, scaled=True)
     else:
         conv_data.run(conv_tables.forward_plan(g, activation, scaled=True), x, w, affine, y)

@@ -291,11 +291,6 @@ outer_wide_run = _make_outer_tile("outer_wide_run", WIDE_ROWS, 2, run=True)
 outer_narrow_run = _make_outer_tile("outer_narrow_run", NARROW_RUN, 1, run=True)
 
 
-def _interleave(builder, a, b, order):
-    """Lanes of the 16-lane pair (a, b) picked by `order`."""
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, LANES), order))
-
-
 #: The three exchanges of an 8x8 transposition: distance of the rows that swap, and the lanes of the two results.
 _EXCHANGES = (
     (1, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15)),
@@ -304,13 +299,21 @@ _EXCHANGES = (
 )
 
 
-def _transposed(builder, rows):
+def _exchange(builder, a, b, order):
+    """Lanes of the pair (a, b) picked by `order`, in every eight lanes of longer vectors."""
+    lanes = a.type.count
+    picked = [lane % LANES + part + lane // LANES * lanes for part in range(0, lanes, LANES) for lane in order]
+    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(INT32, lanes), picked))
+
+
+def transposed(builder, rows):
+    """Eight vectors with rows as columns; of longer ones, every eight columns on their own."""
     for distance, low, high in _EXCHANGES:
         for i in range(LANES):
             if not i & distance:
                 a, b = rows[i], rows[i + distance]
-                rows[i] = _interleave(builder, a, b, low)
-                rows[i + distance] = _interleave(builder, a, b, high)
+                rows[i] = _exchange(builder, a, b, low)
+                rows[i + distance] = _exchange(builder, a, b, high)
     return rows
 
 
@@ -322,22 +325,30 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
         source, source_stride, target, target_stride = args
         source, target = float_pointer(b, source), float_pointer(b, target)
         rows = [load_at(b, source, b.mul(source_stride, INT64(i))) for i in range(LANES)]
-        for i, row in enumerate(_transposed(b, rows)):
+        for i, row in enumerate(transposed(b, rows)):
             store_at(b, row, target, b.mul(target_stride, INT64(i)))
 
     return types.void(*[types.intp] * 4), outlined("transpose_block", build)
 
 
-@intrinsic
-def prefetch(typingctx, place):
-    """Ask for the cache line at address `place`, which need not be valid."""
+def _prefetching(write, level):
+    @intrinsic
+    def prefetch(typingctx, place):
+        """Ask for the cache line at address `place`, which need not be valid."""
 
-    def codegen(context, builder, signature, args):
-        bytes_ = ir.IntType(8).as_pointer()
-        kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-        read, keep, data = INT32(0), INT32(3), INT32(1)
-        builder.call(function, [builder.inttoptr(args[0], bytes_), read, keep, data])
-        return context.get_dummy_value()
+        def codegen(context, builder, signature, args):
+            bytes_ = ir.IntType(8).as_pointer()
+            kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
+            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+            data = INT32(1)
+            builder.call(function, [builder.inttoptr(args[0], bytes_), INT32(write), INT32(level), data])
+            return context.get_dummy_value()
 
-    return types.void(types.intp), codegen
+        return types.void(types.intp), codegen
+
+    return prefetch
+
+
+prefetch = _prefetching(write=0, level=3)
+#: To the second-level cache only; and to be written.
+prefetch_far, prefetch_target = _prefetching(write=0, level=2), _prefetching(write=1, level=3)

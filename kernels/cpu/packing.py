@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from kernels.cpu.jit import inner
-from kernels.cpu.launch import entry
-from kernels.cpu.microkernels import WIDE, prefetch, transpose_block
+from kernels.cpu.launch import entry, set_entry
+from kernels.cpu.microkernels import ACTIVATIONS, WIDE, prefetch, transpose_block
 from kernels.cpu.simd import add, load, load_scalar, mul, splat, store, store_scalar
 
 ROW_BYTES = 4 * WIDE
 #: Floats of a cache line.
 CACHE_LINE = 16
+LINE_BYTES = 4 * CACHE_LINE
 #: Rows that lie far apart are asked for so many rows before they are copied.
 _AHEAD = 8
+_INFINITY = np.float32(np.inf)
+_RELU6 = ACTIVATIONS["relu6"]
 
 
 @inner
@@ -43,6 +48,16 @@ def clear_floats(target, count):
         store(target + 4 * i, zero)
     for i in range(whole, count):
         store_scalar(target + 4 * i, 0.0)
+
+
+@inner
+def activate_floats(place, count, activation):
+    """Apply the activation of this number to `count` floats; NaN stays."""
+    highest = np.float32(6.0) if activation == _RELU6 else _INFINITY
+    for i in range(count):
+        value = load_scalar(place + 4 * i)
+        value = np.float32(0.0) if value < np.float32(0.0) else value
+        store_scalar(place + 4 * i, highest if value > highest else value)
 
 
 @inner
@@ -93,6 +108,19 @@ def gather_rows(target, target_stride, source, offsets, count, width):
             prefetch(ahead + 4 * line)
         place = source + 4 * entry(offsets, 2 * i)
         copy_floats(target + 4 * i * target_stride, place, width)
+
+
+@inner
+def read_ahead(source, floats, sink):
+    """Bring floats that lie one behind the other into the cache, by reading one of each line.
+
+    Processors load ahead of reads that follow each other, but not of those of tiles, which jump from pixel to pixel.
+    (Prefetches were measured to gain half as much.) What is read has to go somewhere: to the int32 at `sink`.
+    """
+    total = 0
+    for i in range(0, floats, CACHE_LINE):
+        total += entry(source, i)
+    set_entry(sink, 0, total)
 
 
 @inner

@@ -14,7 +14,7 @@ from kernels.cpu import scratch
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import ACTIVATIONS, prefetch
-from kernels.cpu.packing import CACHE_LINE, clear_floats, copy_floats
+from kernels.cpu.packing import CACHE_LINE, activate_floats, clear_floats, copy_floats
 from kernels.cpu.simd import load_scalar, store_scalar
 from kernels.cpu.wide import BYTES, LANES, fma, load, splat, store
 
@@ -26,7 +26,6 @@ _STEP, _AHEAD = 8, 16
 SERIAL_WORK = 150_000
 #: Most jobs, and fewest columns of one: shorter pieces of the weights' rows are slow to read.
 MOST_JOBS, FEWEST_COLUMNS = 8, 128
-_RELU6 = ACTIVATIONS["relu6"]
 # The plan.
 ROWS, INNER, COLUMNS, JOB_COLUMNS, ACTIVATION = range(5)
 
@@ -85,17 +84,6 @@ def _add_rows_singly(x, w, stride, y, count, width):
         store_scalar(y + c, total)
 
 
-@inner
-def _activate(y, width, activation):
-    """Apply the activation of this number; NaN stays."""
-    for c in range(0, 4 * width, 4):
-        value = load_scalar(y + c)
-        if value < 0.0:
-            store_scalar(y + c, 0.0)
-        elif activation == _RELU6 and value > 6.0:
-            store_scalar(y + c, 6.0)
-
-
 @body
 def few_row_products(job, x, w, bias, y, unused, plan, scratch_row):
     """Some columns of ``y = activation(x w + bias)``."""
@@ -118,7 +106,7 @@ def few_row_products(job, x, w, bias, y, unused, plan, scratch_row):
         place = x + 4 * (m * size + whole)
         _add_rows_singly(place, w + whole * line, columns, y + m * line, size - whole, width)
         if entry(plan, ACTIVATION):
-            _activate(y + m * line, width, entry(plan, ACTIVATION))
+            activate_floats(y + m * line, width, entry(plan, ACTIVATION))
 
 
 def run(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str = "none") -> None:

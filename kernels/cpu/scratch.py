@@ -36,7 +36,7 @@ def floats(purpose: str, count: int) -> np.ndarray:
 
 def thread_rows(purpose: str, count: int, dtype=np.float32) -> np.ndarray:
     """Like :func:`floats`, but (threads, >= `count`): a row of its own, on its own cache lines, for every thread."""
-    buffers, key = _local.__dict__, (purpose, dtype)
+    buffers, key = _local.__dict__, f"{purpose}, rows of {dtype.__name__}"
     found = buffers.get(key)
     if found is None or found.shape[1] < count:
         count = -(-count // ALIGNMENT) * ALIGNMENT

@@ -15,8 +15,16 @@ from kernels.cpu import winograd_plan as wp
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
-from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE
-from kernels.cpu.packing import ROW_BYTES, clear_floats, copy_rows, copy_scaled_rows, factors_behind, pack_transposed
+from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE, prefetch_far, prefetch_target
+from kernels.cpu.packing import (
+    LINE_BYTES,
+    ROW_BYTES,
+    clear_floats,
+    copy_rows,
+    copy_scaled_rows,
+    factors_behind,
+    pack_transposed,
+)
 from kernels.cpu.winograd_tiles import (
     DOT_ROWS,
     LAST_ROWS,
@@ -72,6 +80,35 @@ def transform_sources(first, count, x, v, zeros, plan):
             gather_input_2(place, line, channels, top, bottom, left, right, zeros, channels, target, plane, panel)
         target += _ROW
         image, i, j = next_tile(image, i, j, tiles, columns)
+
+
+@inner
+def pixels_ahead(place, first, count, field, rows, plan):
+    """Where the pixels of `count` tiles from `first` on begin, some rows below, and their cache lines for each point.
+
+    The image at `place` has its height, width and channels from entry `field` of the plan on. Being asked for ahead,
+    point by point, what misses the caches arrives while products are made, instead of being waited for by a transform.
+    """
+    line = 4 * entry(plan, field + 1) * entry(plan, field + 2)
+    image, tiles = line * entry(plan, field), entry(plan, wp.IMAGE_TILES)
+    lines = count * image // (tiles * LINE_BYTES) + 1
+    return place + first * image // tiles + rows * line, -(-lines // entry(plan, wp.POINTS))
+
+
+@inner
+def fetch_sources(place, lines):
+    """Ask for `lines` cache lines that will be read, in the second-level cache; give the address behind them."""
+    for line in range(lines):
+        prefetch_far(place + LINE_BYTES * line)
+    return place + LINE_BYTES * lines
+
+
+@inner
+def _fetch_targets(place, lines):
+    """Ask for `lines` cache lines that will be written; give the address behind them."""
+    for line in range(lines):
+        prefetch_target(place + LINE_BYTES * line)
+    return place + LINE_BYTES * lines
 
 
 @inner
@@ -173,7 +210,10 @@ def winograd_by_tiles(job, x, w, bias, y, u, plan, scratch_row):
     m = v if entry(plan, wp.IN_PLACE) else v + 4 * points * entry(plan, wp.SOURCE_PLANE)
     transform_sources(first, count, x, v, zeros, plan)
     channels = entry(plan, wp.TARGET_C)
+    next_sources, source_lines = pixels_ahead(x, first + count, count, wp.SOURCE_H, wp.AHEAD_ROWS, plan)
+    targets, target_lines = pixels_ahead(y, first, count, wp.TARGET_H, 0, plan)
     for xi in range(points):
+        next_sources, targets = fetch_sources(next_sources, source_lines), _fetch_targets(targets, target_lines)
         for panel in range(panels):
             weights = u + 4 * (panel * points + xi) * weight_plane
             before = PANEL_VECTORS * panel * entry(plan, wp.PRODUCT_PANEL)

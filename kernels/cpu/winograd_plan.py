@@ -71,6 +71,13 @@ STAGE_ROWS = 16
 BLOCK_FLOATS = 112 * 1024
 #: Rows of the best register tiles, and most tiles of a block.
 BLOCK_UNIT, MOST_BLOCK = 12, 96
+#: Rows of an image below a tile's first that are asked for ahead: those of an input tile.
+AHEAD_ROWS = 6
+#: Where a job does all channels, a block has no more than its first such number of tiles, or the second if its planes
+#: are small: beside them the second-level cache must keep the pixels that were asked for ahead.
+TILE_BLOCKS, SMALL_PLANES = (24, 48), 28 * 1024
+#: The same for weight gradients.
+CHUNK_BLOCKS, SMALL_CHUNK_PLANES = (14, 24), 42 * 1024
 #: What a row of smaller register tiles costs more than one of the best.
 LAST_TILES = 0.15
 #: Transformed weights from so many floats on are made anew by every job that needs a part of them, and so are those
@@ -165,6 +172,11 @@ def _set_block(h: np.ndarray, block: int) -> None:
     h[SOURCE_PLANE] = -(-int(h[SOURCE_C]) // TILE_LANES) * h[SOURCE_PANEL] + PLANE_GAP
 
 
+def _most_tiles(floats: int, bounds: tuple[int, int], small: int) -> int:
+    """Most tiles of a block, between `bounds`, whose planes have `floats` floats a tile; `small` is few for a block."""
+    return min(max(small // floats, bounds[0]), bounds[1])
+
+
 def _even_block(tiles: int, most: int) -> int:
     """Tiles of a block where there are as few as possible, of at most `most` each."""
     blocks = -(-tiles // max(most, 1))
@@ -194,7 +206,8 @@ def tile_plan(t: Tiling) -> np.ndarray:
     sources, targets = (-(-side[2] // TILE_LANES) for side in (t.source, t.target))
     h[IN_PLACE] = h[PANELS] == 1 and targets <= sources
     floats = t.planes * TILE_LANES * (sources + (0 if h[IN_PLACE] else targets))
-    _set_block(h, _shared_block(t.tiles, min(MOST_BLOCK, BLOCK_FLOATS // floats, -(-t.tiles // FEWEST_JOBS))))
+    most = min(_most_tiles(floats, TILE_BLOCKS, SMALL_PLANES), BLOCK_FLOATS // floats, -(-t.tiles // FEWEST_JOBS))
+    _set_block(h, _shared_block(t.tiles, most))
     h[DEPTH_STEP] = t.source[2]
     h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
     h[WEIGHT_PLANE] = t.source[2] * WIDE + PLANE_GAP
@@ -269,7 +282,8 @@ def chunk_plan(t: Tiling) -> np.ndarray:
     h = start(t)
     h[CHUNKS] = 1 if h[SERIAL] else min(MOST_CHUNKS, max(1, t.tiles // CHUNK_TILES))
     floats = t.planes * (_round_up(t.source[2], TILE_LANES) + int(h[PANELS]) * WIDE)
-    _set_block(h, _even_block(-(-t.tiles // int(h[CHUNKS])), min(MOST_BLOCK, max(BLOCK_UNIT, BLOCK_FLOATS // floats))))
+    most = min(_most_tiles(floats, CHUNK_BLOCKS, SMALL_CHUNK_PLANES), max(BLOCK_UNIT, BLOCK_FLOATS // floats))
+    _set_block(h, _even_block(-(-t.tiles // int(h[CHUNKS])), most))
     _set_gradient_planes(h)
     h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
     _set_sums(h, t.source[2], int(h[PANELS]))

@@ -7,6 +7,7 @@ Nothing here checks bounds: callers own the address arithmetic.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 
 from llvmlite import ir
@@ -163,7 +164,7 @@ def _make_scatter(name, outputs):
         inside = [b.icmp_signed("<", INT64(j), right) for j in range(outputs)]
         columns = [b.select(inside[j], b.mul(column, INT64(j)), zero) for j in range(outputs)]
 
-        def vector(index, mask, limit):
+        def vector(index, mask):
             c = b.mul(index, INT64(TILE_LANES))
             first = b.gep(source, [b.mul(index, panel)])
             bias = _load(b, start, c, mask)
@@ -172,16 +173,19 @@ def _make_scatter(name, outputs):
                 return load_at(b, first, b.mul(plane, INT64(i * size + j)), TILE_VECTOR)
 
             def store(i, j, value):
-                _store(b, limit(b.fadd(value, bias)), rows[i], b.add(columns[j], c), mask)
+                _store(b, b.fadd(value, bias), rows[i], b.add(columns[j], c), mask)
 
             transform_both_axes(parts, size, load, store)
 
-        # Bounds take registers, of which a tile has none to spare.
-        with b.if_else(b.icmp_signed("==", activation, INT64(0))) as (plain, limited):
-            with plain:
-                _channel_loop(b, channels, functools.partial(vector, limit=lambda value: value))
-            with limited:
-                _channel_loop(b, channels, functools.partial(vector, limit=_limits(b, activation)))
+        def limited(index, mask, limit):
+            for row, column in itertools.product(rows, columns):
+                at = b.add(column, b.mul(index, INT64(TILE_LANES)))
+                _store(b, limit(_load(b, row, at, mask)), row, at, mask)
+
+        _channel_loop(b, channels, vector)
+        # Bounds take registers, of which a tile has none to spare; and other code for it might round in another way.
+        with b.if_then(b.icmp_signed("!=", activation, INT64(0))):
+            _channel_loop(b, channels, functools.partial(limited, limit=_limits(b, activation)))
 
     @intrinsic
     def scatter(typingctx, source, plane, panel, start, image, row, column, bottom, right, channels, activation):

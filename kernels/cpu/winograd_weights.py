@@ -15,7 +15,7 @@ from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE
 from kernels.cpu.packing import ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats
-from kernels.cpu.winograd import next_tile, transform_sources
+from kernels.cpu.winograd import fetch_sources, next_tile, pixels_ahead, transform_sources
 from kernels.cpu.winograd_tiles import OUTER_ROWS, outer_narrow_rows, outer_wide_rows
 from kernels.cpu.winograd_transforms import (
     collect_weights_2,
@@ -48,9 +48,16 @@ def _transform_gradients(first, count, dy, z, zeros, plan):
 
 
 @inner
-def _add_products(v, z, count, channels, first_panel, last_panel, u, more, plan):
-    """Add the products of `count` tiles, over some channels and panels, to the sums of all points."""
+def _add_products(v, z, count, channels, first_panel, last_panel, u, more, x, dy, ahead, plan):
+    """Add the products of `count` tiles, over some channels and panels, to the sums of all points.
+
+    Unless `ahead` is 0, the pixels of tiles from there on are asked for meanwhile.
+    """
+    x, source_lines = pixels_ahead(x, ahead, count, wp.SOURCE_H, wp.AHEAD_ROWS, plan)
+    dy, gradient_lines = pixels_ahead(dy, ahead, count, wp.TARGET_H, wp.AHEAD_ROWS, plan)
     for xi in range(entry(plan, wp.POINTS)):
+        if ahead:
+            x, dy = fetch_sources(x, source_lines), fetch_sources(dy, gradient_lines)
         sources = v + 4 * xi * entry(plan, wp.SOURCE_PLANE)
         sums = u + 4 * xi * entry(plan, wp.SUM_PLANE)
         for panel in range(first_panel, last_panel):
@@ -113,7 +120,20 @@ def _chunk(chunk, x, dy, u, plan, scratch_row):
         count = min(step, end - first)
         transform_sources(first, count, x, v, zeros, plan)
         _transform_gradients(first, count, dy, z, zeros, plan)
-        _add_products(v, z, count, entry(plan, wp.SOURCE_C), 0, entry(plan, wp.PANELS), u, first - begin, plan)
+        _add_products(
+            v,
+            z,
+            count,
+            entry(plan, wp.SOURCE_C),
+            0,
+            entry(plan, wp.PANELS),
+            u,
+            first - begin,
+            x,
+            dy,
+            first + count,
+            plan,
+        )
 
 
 @body
@@ -168,7 +188,7 @@ def _block(group, low, high, first_panel, last_panel, planes, u, plan):
         own = planes + 4 * (block - begin) * entry(plan, wp.BLOCK_PLANES)
         v = own + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
         count = min(step, tiles - block * step)
-        _add_products(v, own + gradients, count, high - low, first_panel, last_panel, u, more, plan)
+        _add_products(v, own + gradients, count, high - low, first_panel, last_panel, u, more, 0, 0, 0, plan)
         more = 1
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numba
@@ -11,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import cpu, reference
+from kernels.cpu import plane_plan
+from kernels.cpu.conv_choice import choose
 from kernels.cpu.conv_plan import convolution, forward_classes
 from tests.kernels.guarded import Guarded, assert_matches
 
@@ -72,6 +75,12 @@ CASES = {
     "no padding": Case(2, (11, 12, 33), 16, padding=(0, 0)),
     "padding of a full convolution": Case(2, (6, 9, 10), 70, padding=(2, 2)),
     "unequal padding": Case(2, (6, 9, 130), 130, padding=(2, 0)),
+    "few channels": Case(5, (20, 37, 3), 8),
+    "few channels, rows of half a vector": Case(3, (9, 13, 8), 5, (2, 3)),
+    "few channels, narrow": Case(3, (9, 4, 2), 7),
+    "few channels, dilated": Case(2, (14, 23, 3), 4, (3, 2), padding=(3, 1), dilation=(2, 3)),
+    "few channels, several bands": Case(2, (60, 90, 4), 6, (5, 3), padding=(2, 1)),
+    "one channel": Case(4, (11, 18, 1), 1, (3, 3)),
     "padding beyond the kernel": Case(2, (5, 6, 10), 8, padding=(4, 5)),
     "padding only, for whole rows": Case(2, (3, 3, 64), 40, padding=(5, 5)),
     "window as large as the image": Case(6, (5, 5, 16), 120, (5, 5), padding=(0, 0)),
@@ -107,7 +116,8 @@ def arrays(case: Case, seed: int = 0):
 
 
 #: The ways to compute a convolution, without the choice between them.
-ALGORITHMS = "direct", "winograd2", "winograd4"
+ALGORITHMS = "direct", "winograd2", "winograd4", "planes"
+PASSES = "forward", "data", "weights"
 
 
 def suits_winograd(case: Case) -> bool:
@@ -115,9 +125,20 @@ def suits_winograd(case: Case) -> bool:
     return usual and case.groups == 1 and max(case.padding) <= 2
 
 
-def algorithms(case: Case):
-    """All that can do the case."""
-    return ALGORITHMS if suits_winograd(case) else ALGORITHMS[:1]
+def geometry_of(case: Case):
+    return convolution(case.x_shape, case.y_shape, case.kernel, *case.geometry)
+
+
+def algorithms(case: Case, passes=PASSES):
+    """All that can do the case, at least one of the passes of it."""
+    planes = any(plane_plan.handles(geometry_of(case), each) for each in passes)
+    return [*(ALGORITHMS[:3] if suits_winograd(case) else ALGORITHMS[:1]), *ALGORITHMS[3:] * planes]
+
+
+def by_pass(case: Case, algorithm: str) -> list[str]:
+    """`algorithm` for each pass; direct sums for those that planes cannot do."""
+    g = geometry_of(case)
+    return [algorithm if algorithm != "planes" or plane_plan.handles(g, each) else "direct" for each in PASSES]
 
 
 def check(case: Case, with_bias: bool = True, seed: int = 0):
@@ -130,24 +151,25 @@ def check_algorithm(case: Case, algorithm: str, with_bias: bool, seed: int):
     """Forward and both gradients agree with the textbook, and nothing outside of the arrays is used."""
     x, w, b, dy = (Guarded(values) for values in arrays(case, seed))
     bias = b.array if with_bias else None
+    forward, data, weights = by_pass(case, algorithm)
     y, expected = Guarded.unwritten(case.y_shape), np.empty(case.y_shape)
-    cpu.conv2d_forward(x.array, w.array, bias, y.array, *case.geometry, algorithm)
+    cpu.conv2d_forward(x.array, w.array, bias, y.array, *case.geometry, forward)
     reference.conv2d_forward(x.array, w.array, bias, expected, *case.geometry)
     assert_matches(y, expected)
 
     dx, expected = Guarded.unwritten(case.x_shape), np.empty(case.x_shape)
-    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry, algorithm)
+    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry, data)
     reference.conv2d_backward_data(dy.array, w.array, expected, *case.geometry)
     assert_matches(dx, expected)
 
     dw, expected = Guarded.unwritten(case.w_shape), np.empty(case.w_shape)
     db, expected_db = Guarded.unwritten(case.outputs), np.empty(case.outputs)
     ours, theirs = (db.array, expected_db) if with_bias else (None, None)
-    cpu.conv2d_backward_weights(x.array, dy.array, dw.array, ours, *case.geometry, algorithm)
+    cpu.conv2d_backward_weights(x.array, dy.array, dw.array, ours, *case.geometry, weights)
     reference.conv2d_backward_weights(x.array, dy.array, expected, theirs, *case.geometry)
     assert_matches(dw, expected)
     if with_bias:
-        assert_matches(db, expected_db)
+        assert_matches(db, expected_db, terms=math.prod(case.y_shape[:3]))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -189,15 +211,16 @@ def gradients_and_output(case: Case, algorithm: str = "auto"):
     """Every result of a case, as bytes."""
     x, w, b, dy = arrays(case)
     y, dx, dw, db = (np.empty_like(each) for each in (dy, x, w, b))
-    cpu.conv2d_forward(x, w, b, y, *case.geometry, algorithm)
-    cpu.conv2d_backward_data(dy, w, dx, *case.geometry, algorithm)
-    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry, algorithm)
+    forward, data, weights = by_pass(case, algorithm)
+    cpu.conv2d_forward(x, w, b, y, *case.geometry, forward)
+    cpu.conv2d_backward_data(dy, w, dx, *case.geometry, data)
+    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry, weights)
     return [each.tobytes() for each in (y, dx, dw, db)]
 
 
 THREADED = (
     "first layer", "stride two", "long sums", "many tiles", "large image", "grouped", "depthwise, large",
-    "depthwise, larger than the caches",
+    "depthwise, larger than the caches", "lenet first", "few channels, several bands",
 )  # fmt: skip
 
 
@@ -222,7 +245,7 @@ def test_an_empty_batch_gives_zero_weight_gradients():
     assert not db.any()
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHMS[:3])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_not_a_number_and_infinity_survive(value, algorithm):
     case = CASES["one panel"]
@@ -235,6 +258,31 @@ def test_not_a_number_and_infinity_survive(value, algorithm):
     cpu.conv2d_backward_weights(x, dy, dw, None, *case.geometry, algorithm)
     assert not np.isfinite(dw[:, :, 5]).any()
     assert np.isfinite(dw[:, :, 6]).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_planes_keep_what_is_no_number_where_it_belongs(value):
+    case = CASES["few channels"]
+    x, w, b, dy = arrays(case)
+    y, dw = np.empty(case.y_shape, np.float32), np.empty_like(w)
+    x[1, 3, 36, 2] = value
+    cpu.conv2d_forward(x, w, b, y, *case.geometry, "planes")
+    touched = np.zeros(case.y_shape, bool)
+    touched[1, 2:5, 35:37] = True
+    np.testing.assert_array_equal(np.isfinite(y), ~touched)
+    cpu.conv2d_backward_weights(x, dy, dw, None, *case.geometry, "planes")
+    touched = np.zeros(w.shape, bool)
+    touched[:, 1:, 2] = True  # a tap to the left never meets the last column
+    np.testing.assert_array_equal(np.isfinite(dw), ~touched)
+
+
+def test_auto_chooses_planes_for_few_channels_and_says_what_they_cannot_do():
+    assert {choose(geometry_of(CASES["lenet first"]), each) for each in ("forward", "weights")} == {"planes"}
+    assert choose(geometry_of(CASES["first layer"]), "forward") == "direct"
+    case = CASES["stride two"]
+    x, w, b, dy = arrays(case)
+    with pytest.raises(ValueError, match=r"^planes are for convolutions with stride 1.*\.$"):
+        cpu.conv2d_forward(x, w, b, dy, *case.geometry, "planes")
 
 
 @settings(deadline=None, max_examples=40)
@@ -255,7 +303,7 @@ def test_an_activation_in_the_same_pass_changes_no_bit(name, activation):
     case = CASES[name]
     x, w, b, _ = arrays(case)
     x[0, 1, 1] = np.nan
-    for algorithm in algorithms(case):
+    for algorithm in algorithms(case, ["forward"]):
         y, expected = Guarded.unwritten(case.y_shape), np.empty(case.y_shape, np.float32)
         cpu.conv2d_forward(x, 2 * w, b, y.array, *case.geometry, algorithm, activation)
         cpu.conv2d_forward(x, 2 * w, b, expected, *case.geometry, algorithm)

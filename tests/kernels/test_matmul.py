@@ -48,7 +48,7 @@ def check_product(rows, inner, columns, transpose_a, transpose_b):
     c, expected = Guarded.unwritten((rows, columns)), np.empty((rows, columns))
     cpu.matmul(a.array, b.array, c.array, transpose_a, transpose_b)
     reference.matmul(a.array, b.array, expected, transpose_a, transpose_b)
-    assert_matches(c, expected)
+    assert_matches(c, expected, terms=inner)
 
 
 @pytest.mark.parametrize("transpose_a", [False, True])

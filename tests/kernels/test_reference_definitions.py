@@ -180,6 +180,9 @@ CALLS = {
     "linear_backward_data": (Input(*ROWS), Input(3, 6), Output(4, 3)),
     "linear_backward_weights": (Input(4, 3), Input(*ROWS), Output(3, 6), Output(*C)),
     "conv2d_forward": (Input(*IMAGE), Input(3, 3, 3, 4), Input(4), Output(2, 5, 5, 4), *CONV),
+    "conv2d_norm_forward": (
+        Input(*IMAGE), Input(3, 3, 3, 4), Input(4), *[Input(4)] * 4, Output(2, 5, 5, 4), *CONV, 1e-5,
+    ),
     "conv2d_backward_data": (Input(2, 5, 5, 4), Input(3, 3, 3, 4), Output(*IMAGE), *CONV),
     "conv2d_backward_weights": (
         Input(*IMAGE), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,

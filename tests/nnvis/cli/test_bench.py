@@ -41,9 +41,9 @@ def test_bench_profile_lists_kinds_and_nodes(nnvis):
     words = ("bench", "profile", "mlp", "--batch", 4, "--steps", 1, "--threads", 1)
     out = nnvis(*words).out
     assert out.startswith("mlp 28x28x1, batch 4: a step takes ")
-    assert "Linear" in out and "fc1" in out and "update" in out
+    assert "Linear + ReLU" in out and "act1" in out and "update" in out
     found = nnvis(*words, "--json").json
-    assert {"fc1", "loss"} < {node["name"] for node in found["nodes"]} and found["step"] > 0
+    assert {"act1", "loss"} < {node["name"] for node in found["nodes"]} and found["step"] > 0
 
 
 def test_bars_end_at_the_bound_unless_it_is_exceeded():
