@@ -5,8 +5,8 @@ For each network three parts: `speed`, images per second of training steps; `hea
 training settings. All get the same `--work`, so a large network sees fewer images, perhaps only a part of them, and is
 tested on as many. Where these are few, smaller batches (`--batch`) make more steps of them; the learning rate of
 gradient descent goes with the size of the batch, as by Goyal et al., "Accurate, Large Minibatch SGD", 2017, unless
-`--lr` says otherwise. Networks so deep that it would need more steps than there are to come down from its first loss
-get `--adam`. The rate rises over the first tenth of the steps and falls along a cosine.
+`--lr` says otherwise. Networks so large that it would need more steps than there are get `--adam`. The rate rises over
+the first tenth of the steps and falls along a cosine.
 
 Each finished part is one line of JSON in `--out`, where later lines stand above earlier ones; parts that are there
 already are skipped (but with `--again`), so an interrupted run goes on. `--table` writes the table into ZOO.md.
