@@ -249,12 +249,11 @@ absolute = _rounding("fabs", "Absolute value of each lane.")
 square_root = _rounding("sqrt", "Square root of each lane.")
 
 
-def _selection(comparison: str, ordered: bool, meaning: str):
+def _selection(comparison: str, meaning: str):
     @intrinsic
     def function(typingctx, a, b, then, otherwise):
         def codegen(context, builder, signature, args):
-            compare = builder.fcmp_ordered if ordered else builder.fcmp_unordered
-            condition = compare(comparison, args[0], args[1])
+            condition = builder.fcmp_ordered(comparison, args[0], args[1])
             return builder.select(condition, args[2], args[3])
 
         return float32x8(*[float32x8] * 4), codegen
@@ -263,24 +262,8 @@ def _selection(comparison: str, ordered: bool, meaning: str):
     return function
 
 
-select_gt = _selection(">", True, "``then`` where ``a > b``, else ``otherwise`` (also where either is NaN).")
-select_lt = _selection("<", True, "``then`` where ``a < b``, else ``otherwise`` (also where either is NaN).")
-select_eq = _selection("==", True, "``then`` where ``a == b``, else ``otherwise`` (also where either is NaN).")
-select_le = _selection("<=", True, "``then`` where ``a <= b``, else ``otherwise`` (also where either is NaN).")
-select_nan = _selection("uno", False, "``then`` where either is NaN, else ``otherwise``.")
-
-
-@intrinsic
-def exp2_int(typingctx, n):
-    """``2 ** n`` for whole numbers -126 <= n <= 127, by writing the exponent field."""
-
-    def codegen(context, builder, signature, args):
-        whole = builder.fptosi(args[0], INT_VECTOR)
-        biased = builder.add(whole, ir.Constant(INT_VECTOR, [127] * LANES))
-        shifted = builder.shl(biased, ir.Constant(INT_VECTOR, [23] * LANES))
-        return builder.bitcast(shifted, VECTOR)
-
-    return float32x8(float32x8), codegen
+select_gt = _selection(">", "``then`` where ``a > b``, else ``otherwise`` (also where either is NaN).")
+select_lt = _selection("<", "``then`` where ``a < b``, else ``otherwise`` (also where either is NaN).")
 
 
 @intrinsic
