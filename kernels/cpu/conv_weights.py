@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import scratch, small_products
+from kernels.cpu import pointwise_weights, scratch, small_products
 from kernels.cpu import weight_tables as wt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
@@ -20,7 +20,6 @@ from kernels.cpu.microkernels import (
     outer_wide_run,
 )
 from kernels.cpu.packing import (
-    CACHE_LINE,
     ROW_BYTES,
     add_floats,
     add_row_sums,
@@ -28,11 +27,7 @@ from kernels.cpu.packing import (
     copy_floats,
     copy_rows,
     gather_rows,
-    read_ahead,
 )
-
-#: Bytes before the packed gradients of a thread: where :func:`read_ahead` puts what it reads.
-_SINK = 4 * CACHE_LINE
 
 # --- chunks: private gradients of small weights --------------------------------------------------------------
 
@@ -93,7 +88,7 @@ def _chunk_pixels(pairs, count, at, x, packed, panel_bytes, private, plan):
 def _chunk(chunk, part, x, dy, bias, private, packed, plan):
     """Private gradient of one chunk of images, or of a part of their pixels."""
     parts, images, chunks = entry(plan, wt.SLICES), entry(plan, wt.IMAGES), entry(plan, wt.CHUNKS)
-    last, packs, ahead = (chunk + 1) * images // chunks, entry(plan, wt.PACKS), entry(plan, wt.AHEAD)
+    last, packs = (chunk + 1) * images // chunks, entry(plan, wt.PACKS)
     for first in range(chunk * images // chunks, last, entry(plan, wt.GROUP)):
         count = min(entry(plan, wt.GROUP), last - first)
         pixels = count * entry(plan, wt.PIXELS)
@@ -113,9 +108,6 @@ def _chunk(chunk, part, x, dy, bias, private, packed, plan):
             for step in range(steps):
                 begin, end = low + (high - low) * step // steps, low + (high - low) * (step + 1) // steps
                 pairs = plan + 4 * (entry(plan, at + wt.CLASS_PIXELS) + 2 * begin)
-                if ahead and step % ahead == 0:
-                    until = low + (high - low) * min(step + ahead, steps) // steps
-                    read_ahead(source + 4 * entry(pairs, 0), (until - begin) * entry(plan, wt.INNER), packed - _SINK)
                 _chunk_pixels(pairs, end - begin, at, source, gradients, panel_bytes, private, plan)
 
 
@@ -143,7 +135,7 @@ def weight_gradient_chunks(job, x, dy, dw, db, private, plan, scratch_row):
         floats = entry(plan, wt.PANEL_COUNT) * (entry(plan, wt.ROWS) + wt.SPARE_ROWS) * WIDE
         own = private + 4 * job * floats
         clear_floats(own, floats)
-        _chunk(job // parts, job % parts, x, dy, db, own, scratch_row + _SINK, plan)
+        _chunk(job // parts, job % parts, x, dy, db, own, scratch_row, plan)
         return
     for row in range(entry(plan, wt.ROWS) + (1 if db else 0)):
         _add_chunks(row, job - chunks, private, dw, db, plan)
@@ -223,6 +215,8 @@ def run(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarr
         dw[...] = 0.0
         if db is not None:
             db[...] = 0.0
+    elif pointwise_weights.applies(g):
+        pointwise_weights.run(g, x, dy, dw, db)
     elif small_products.sums_apply(g):
         small_products.backward_weights(g, x, dy, dw, db)
     elif wt.uses_blocks(g):

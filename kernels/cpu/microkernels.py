@@ -331,17 +331,22 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
     return types.void(*[types.intp] * 4), outlined("transpose_block", build)
 
 
+def prefetch_pointer(builder, pointer, write=0, level=2):
+    """Ask for the cache line at `pointer`, to a level of the caches: 3 is the first."""
+    bytes_ = ir.IntType(8).as_pointer()
+    kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+    data = INT32(1)
+    builder.call(function, [builder.bitcast(pointer, bytes_), INT32(write), INT32(level), data])
+
+
 def _prefetching(write, level):
     @intrinsic
     def prefetch(typingctx, place):
         """Ask for the cache line at address `place`, which need not be valid."""
 
         def codegen(context, builder, signature, args):
-            bytes_ = ir.IntType(8).as_pointer()
-            kind = ir.FunctionType(ir.VoidType(), [bytes_, INT32, INT32, INT32])
-            function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-            data = INT32(1)
-            builder.call(function, [builder.inttoptr(args[0], bytes_), INT32(write), INT32(level), data])
+            prefetch_pointer(builder, float_pointer(builder, args[0]), write, level)
             return context.get_dummy_value()
 
         return types.void(types.intp), codegen

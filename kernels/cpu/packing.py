@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu.jit import inner
-from kernels.cpu.launch import entry, set_entry
+from kernels.cpu.launch import entry
 from kernels.cpu.microkernels import ACTIVATIONS, WIDE, prefetch, transpose_block
 from kernels.cpu.simd import add, load, load_scalar, mul, splat, store, store_scalar
 
@@ -108,19 +108,6 @@ def gather_rows(target, target_stride, source, offsets, count, width):
             prefetch(ahead + 4 * line)
         place = source + 4 * entry(offsets, 2 * i)
         copy_floats(target + 4 * i * target_stride, place, width)
-
-
-@inner
-def read_ahead(source, floats, sink):
-    """Bring floats that lie one behind the other into the cache, by reading one of each line.
-
-    Processors load ahead of reads that follow each other, but not of those of tiles, which jump from pixel to pixel.
-    (Prefetches were measured to gain half as much.) What is read has to go somewhere: to the int32 at `sink`.
-    """
-    total = 0
-    for i in range(0, floats, CACHE_LINE):
-        total += entry(source, i)
-    set_entry(sink, 0, total)
 
 
 @inner

@@ -34,7 +34,7 @@ from kernels.cpu.simd import INT64, float_pointer
 #: Rows of a tile of the forward pass: a divisor of most batches.
 ROWS = 8 if TILE_LANES == 16 else 4
 #: Most rows of a product, forward and of a gradient's sums.
-MOST_ROWS, MOST_SUMMED = 128, 1024
+MOST_ROWS, MOST_SUMMED = 128, 255
 #: Most columns of weights that are read in strips: strips of longer rows compete for places in the caches.
 MOST_COLUMNS = 512
 #: Rows of the weights that are used for all rows of the batch before the next.

@@ -12,7 +12,6 @@ import numpy as np
 
 from kernels.cpu.conv_plan import Geometry, PixelClass, Tables, forward_classes, over_images
 from kernels.cpu.microkernels import NARROW, NARROW_RUN, WIDE, WIDE_ROWS
-from kernels.cpu.packing import CACHE_LINE
 
 # Header of both plans; the last ones belong to one way only.
 (
@@ -44,9 +43,8 @@ from kernels.cpu.packing import CACHE_LINE
     OUT_ROWS,
     UNIT,
     PACKS,
-    AHEAD,
     HEADER,
-) = range(30)
+) = range(29)
 
 #: Columns of a row of the panel table: first source channel, first output, valid outputs.
 PANEL_SOURCE, PANEL_OUTPUT, PANEL_WIDTH, PANEL_FIELDS = range(4)
@@ -58,8 +56,6 @@ TAP_PIXELS, TAP_SIZE, TAP_FIELDS = range(3)
 
 #: Pixels that are summed before a tile is written back: operands of so many stay in the first-level cache.
 STEP_PIXELS = 64
-#: Steps whose source pixels are read ahead, where these lie one behind the other.
-AHEAD_STEPS = 4
 #: Most outputs of gradients that are read where they lie.
 MOST_IN_PLACE = 128
 #: Pixels whose gradients are packed at a time.
@@ -117,7 +113,6 @@ def _start(g: Geometry) -> Tables:
     h[PIXELS] = g.output[0] * g.output[1]
     h[ROWS] = h[TAPS] * h[INNER]
     h[STEP] = STEP_PIXELS
-    h[AHEAD] = AHEAD_STEPS if g.is_pointwise and g.groups == 1 else 0
     # gradients that fill the rows of tiles are read where they lie, others are packed into such rows
     h[PACKS] = g.groups > 1 or not _fills_tiles(outputs)
     h[UNIT] = WIDE if h[PACKS] else outputs
@@ -242,10 +237,10 @@ def _scattered(entries: np.ndarray, rows: np.ndarray, idle: int, size: int) -> t
 
 
 def chunk_floats(header: list[int]) -> tuple[int, int]:
-    """Floats of one chunk's private gradient, and of one thread: a cache line, then the gradients that it packs."""
+    """Floats of one chunk's private gradient, and of the gradients that one thread packs."""
     panels, pixels = header[PANEL_COUNT], header[GROUP] * header[PIXELS]
     packed = panels * pixels * WIDE if header[PACKS] else 0
-    return panels * (header[ROWS] + SPARE_ROWS) * WIDE, CACHE_LINE + packed
+    return panels * (header[ROWS] + SPARE_ROWS) * WIDE, packed
 
 
 # --- blocks --------------------------------------------------------------------------------------------------
