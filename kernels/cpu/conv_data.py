@@ -66,28 +66,31 @@ def _pack(first, last, weights, bias, packed, plan):
 
 
 @inner
-def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more, activation):
+def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more, activation, ahead, stride):
     """One register tile, wide or narrow."""
     if rows == WIDE_ROWS:
-        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation)
+        dot_wide(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation, ahead, stride)
     else:
-        dot_narrow(x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation)
+        dot_narrow(
+            x, pixels, taps, tap_count, panel + ROW_BYTES, panel, y, outs, width, more, activation, ahead, stride
+        )
 
 
 @inner
-def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activation, scratch_row):
+def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activation, ahead, scratch_row):
     """All tiles of `count` pixels with one panel; the last pixel fills up the rows of the last tile."""
     rows = NARROW_ROWS if width <= NARROW else WIDE_ROWS
     full = rows * (count // rows)
     for p in range(0, full, rows):
-        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more, activation)
+        place, stride = (x + 4 * (entry(pixels, p) + ahead), rows) if ahead else (x, 0)
+        _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more, activation, place, stride)
     if full < count:
         last_outs = scratch_row + 4 * rows
         for r in range(rows):
             p = min(full + r, count - 1)
             set_entry(scratch_row, r, entry(pixels, p))
             set_entry(last_outs, r, entry(outs, p))
-        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more, activation)
+        _tile(x, scratch_row, rows, taps, tap_count, panel, y, last_outs, width, more, activation, x, 0)
 
 
 @inner
@@ -109,7 +112,22 @@ def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scrat
             source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
             target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
             weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
-            _tiles(source, pixels, count, taps, tap_count, weights, width, target, outs, part, activation, scratch_row)
+            ahead = entry(plan, ct.AHEAD) if panel == first_panel else 0
+            _tiles(
+                source,
+                pixels,
+                count,
+                taps,
+                tap_count,
+                weights,
+                width,
+                target,
+                outs,
+                part,
+                activation,
+                ahead,
+                scratch_row,
+            )
 
 
 @body

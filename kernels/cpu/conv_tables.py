@@ -21,7 +21,7 @@ from kernels.cpu.conv_plan import (
     forward_classes,
     over_images,
 )
-from kernels.cpu.microkernels import ACTIVATIONS, WIDE
+from kernels.cpu.microkernels import ACTIVATIONS, NARROW_ROWS, WIDE, WIDE_ROWS
 
 # Header of the plan: sizes, then where each table begins.
 (
@@ -44,12 +44,13 @@ from kernels.cpu.microkernels import ACTIVATIONS, WIDE
     REVERSED,
     FACTORS,
     ACTIVATION,
+    AHEAD,
     PANEL_TABLE,
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(24)
+) = range(25)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -70,6 +71,8 @@ FEWEST_JOBS = 16
 PACK_PANELS = 4
 #: Weight rows that are packed for one panel after the other: as many as a set of the first-level cache has ways.
 PACK_STEP = 8
+#: Source floats that are on their way while tiles compute.
+AHEAD_FLOATS = 1024
 INT32_MAX = 2**31 - 1
 
 
@@ -146,9 +149,17 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     jobs = h[IMAGE_GROUPS] * h[SLICES]
     # where each panel has one job only, that job packs it
     h[PACK_JOBS] = 0 if jobs == 1 else -(-len(panels) // PACK_PANELS)
+    h[AHEAD] = _ahead(g, inner)
     h[PACK_ROWS] = PACK_STEP if lane_stride == 1 else inner
     h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
     return tables.finish()
+
+
+def _ahead(g: Geometry, inner: int) -> int:
+    """Floats from a tile's first pixel to those that are asked for meanwhile, where pixels lie one behind the other."""
+    pointwise = g.taps == 1 and g.groups == 1 and g.input[:2] == g.output[:2] == (1, 1)
+    most = max(WIDE_ROWS, NARROW_ROWS) * inner
+    return max(most, AHEAD_FLOATS) if pointwise and most <= PART_ROWS * WIDE_ROWS else 0
 
 
 def _sizes(h: np.ndarray, g: Geometry, side: _Side, inner: int) -> None:

@@ -177,10 +177,12 @@ def _by_width(builder, sums, width, whole, part):
             part()
 
 
-def unrolled(builder, count, unroll, body):
-    """``for i in range(count): body(i)`` with the loop unrolled `unroll` times."""
+def unrolled(builder, count, unroll, body, first=None):
+    """``for i in range(count): body(i)``, the loop unrolled `unroll` times, with ``first(i)`` once in such a turn."""
     whole = builder.and_(count, INT64(-unroll))
     with cgutils.for_range_slice(builder, INT64(0), whole, INT64(unroll)) as (i, _):
+        if first is not None:
+            first(i)
         for u in range(unroll):
             body(builder.add(i, INT64(u)))
     with cgutils.for_range_slice(builder, whole, count, INT64(1)) as (i, _):
@@ -189,7 +191,7 @@ def unrolled(builder, count, unroll, body):
 
 def _make_dot_tile(name, rows, vectors, unroll):
     def build(b, args):
-        x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation = args
+        x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation, ahead, ahead_stride = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
         load, store = (
@@ -198,7 +200,7 @@ def _make_dot_tile(name, rows, vectors, unroll):
         )
         begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), load)
         sources = row_pointers(b, x, pixels, rows)
-        taps, w = table_pointer(b, taps), float_pointer(b, w)
+        taps, w, ahead = table_pointer(b, taps), float_pointer(b, w), float_pointer(b, ahead)
         with cgutils.for_range(b, tap_count) as outer:
             entry = b.gep(taps, [b.mul(outer.index, INT64(3))])
             shift, first, run = (table_entry(b, entry, INT64(i)) for i in range(3))
@@ -209,12 +211,19 @@ def _make_dot_tile(name, rows, vectors, unroll):
                 right = b.gep(weights, [b.mul(k, INT64(WIDE))])
                 sums.multiply_add(lambda r: b.gep(shifted[r], [k]), right)
 
-            unrolled(b, run, unroll, step)
+            def ask(k):
+                place = b.gep(ahead, [b.mul(k, ahead_stride)])
+                for floats in range(0, rows * unroll, 16):
+                    prefetch_pointer(b, b.gep(place, [INT64(floats)]))
+
+            unrolled(b, run, unroll, step, ask)
         sums.activate(activation)
         store()
 
     @intrinsic
-    def dot_tile(typingctx, x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation):
+    def dot_tile(
+        typingctx, x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation, ahead, ahead_stride
+    ):
         """``y[outs[r] : + width] = start + sum_t sum_k x[pixels[r] + taps[t].source + k] * w[taps[t].row + k]``.
 
         Parameters
@@ -232,11 +241,14 @@ def _make_dot_tile(name, rows, vectors, unroll):
             Not 0: add to what `y` holds and ignore `start`.
         activation : int
             Number of what is applied to the sums in the end, of :data:`ACTIVATIONS`.
+        ahead, ahead_stride : int
+            Address of what is asked for meanwhile, and floats between what is for one `k` and the next: as many as the
+            tile has rows, or 0.
 
         Rows may be the same pixel more than once, with the same place for its sums.
         """
 
-        return types.void(*[types.intp] * 11), outlined(name, build)
+        return types.void(*[types.intp] * 13), outlined(name, build)
 
     return dot_tile
 

@@ -67,7 +67,8 @@ def multiply(a, a_stride, rows, count, panels, columns, y, y_stride, work, more)
             table = work + 4 * WIDE_ROWS * (min(WIDE_ROWS, rows - r) - 1)
             target = y + 4 * (r * y_stride + first)
             source = a + 4 * r * a_stride
-            dot_wide(source, table, work + _TAP, 1, panels, work + _FIRST, target, table + _RESULT, WIDE, more, 0)
+            outs, first_values = table + _RESULT, work + _FIRST
+            dot_wide(source, table, work + _TAP, 1, panels, first_values, target, outs, WIDE, more, 0, source, 0)
         panels += count * ROW_BYTES
 
 
