@@ -44,12 +44,13 @@ from kernels.cpu.microkernels import ACTIVATIONS, WIDE
     REVERSED,
     FACTORS,
     ACTIVATION,
+    OWN_PANELS,
     PANEL_TABLE,
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(24)
+) = range(25)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -66,6 +67,8 @@ LARGE_WEIGHTS = 128 * 1024
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
 FEWEST_JOBS = 16
+#: Most floats of panels that a job packs where its thread packed others before.
+OWN_FLOATS = 64 * 1024
 #: Panels that are packed side by side, so that the rows of the weights are read in longer pieces.
 PACK_PANELS = 4
 #: Weight rows that are packed for one panel after the other: as many as a set of the first-level cache has ways.
@@ -126,9 +129,13 @@ def depthwise_plan(g: Geometry, backward: bool) -> np.ndarray:
     return tables.finish()
 
 
-def packed_floats(header: list[int]) -> int:
-    """Floats of the packed weights: per panel one row of first values and one for each tap and source channel."""
-    return header[PANEL_COUNT] * (header[TAPS] * header[INNER] + 1) * WIDE
+def packed_floats(header: list[int]) -> tuple[int, int]:
+    """Floats of the packed weights that all jobs share, and of those of a thread's own.
+
+    Per panel there is one row of first values and one for each tap and source channel.
+    """
+    panel, own = (header[TAPS] * header[INNER] + 1) * WIDE, header[OWN_PANELS]
+    return 0 if own else header[PANEL_COUNT] * panel, own * panel
 
 
 def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.ndarray:
@@ -148,7 +155,15 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     h[PACK_JOBS] = 0 if jobs == 1 else -(-len(panels) // PACK_PANELS)
     h[PACK_ROWS] = PACK_STEP if lane_stride == 1 else inner
     h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
+    h[OWN_PANELS] = _own_panels(h)
     return tables.finish()
+
+
+def _own_panels(h: np.ndarray) -> int:
+    """Panels of a job that packs them for itself, in memory of its thread: if few enough for the second-level cache."""
+    panels = -(-int(h[PANEL_COUNT]) // int(h[PANEL_GROUPS]))
+    floats = panels * (int(h[TAPS]) * int(h[INNER]) + 1) * WIDE
+    return panels if h[PACK_JOBS] == 0 and floats <= OWN_FLOATS else 0
 
 
 def _sizes(h: np.ndarray, g: Geometry, side: _Side, inner: int) -> None:
