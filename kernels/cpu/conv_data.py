@@ -14,6 +14,7 @@ from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
 from kernels.cpu.packing import (
+    CACHE_LINE,
     ROW_BYTES,
     clear_floats,
     copy_floats,
@@ -23,8 +24,8 @@ from kernels.cpu.packing import (
     pack_transposed,
 )
 
-#: Per-thread scratch: source and target offsets of the rows of a last tile.
-_SCRATCH_FLOATS = 2 * max(WIDE_ROWS, NARROW_ROWS)
+#: Per-thread scratch: offsets of the rows of a last tile, in whole cache lines; then a job's own panels.
+_SCRATCH_FLOATS = -(-2 * max(WIDE_ROWS, NARROW_ROWS) // CACHE_LINE) * CACHE_LINE
 
 
 @inner
@@ -142,6 +143,9 @@ def gathered_dots(job, x, weights, bias, y, packed, plan, scratch_row):
     part, block = (job - pack_jobs) // blocks, (job - pack_jobs) % blocks
     first_panel, last_panel = part * panels // parts, (part + 1) * panels // parts
     if pack_jobs == 0:
+        if entry(plan, ct.OWN_PANELS):
+            panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
+            packed = scratch_row + 4 * _SCRATCH_FLOATS - first_panel * panel_bytes
         _pack(first_panel, last_panel, weights, bias, packed, plan)
     first = block // slices * entry(plan, ct.GROUP)
     images = min(entry(plan, ct.GROUP), entry(plan, ct.IMAGES) - first)
@@ -170,8 +174,9 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
         return
     header = plan[: ct.HEADER].tolist()
     serial, pack_jobs = bool(header[ct.SERIAL]), header[ct.PACK_JOBS]
-    arrays = x, w, b, y, scratch.floats("packed weights", ct.packed_floats(header))
-    rows = scratch.thread_rows("tile", _SCRATCH_FLOATS)
+    shared, own = ct.packed_floats(header)
+    arrays = x, w, b, y, scratch.floats("packed weights", shared)
+    rows = scratch.thread_rows("tile", _SCRATCH_FLOATS + own)
     if pack_jobs:
         launch(gathered_dots, 0, pack_jobs, serial, arrays, plan, rows)
     jobs = header[ct.IMAGE_GROUPS] * header[ct.SLICES] * header[ct.PANEL_GROUPS]

@@ -45,12 +45,13 @@ from kernels.cpu.microkernels import ACTIVATIONS, NARROW_ROWS, WIDE, WIDE_ROWS
     FACTORS,
     ACTIVATION,
     AHEAD,
+    OWN_PANELS,
     PANEL_TABLE,
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(25)
+) = range(26)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -67,6 +68,8 @@ LARGE_WEIGHTS = 128 * 1024
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
 FEWEST_JOBS = 16
+#: Most floats of panels that a job packs where its thread packed others before.
+OWN_FLOATS = 64 * 1024
 #: Panels that are packed side by side, so that the rows of the weights are read in longer pieces.
 PACK_PANELS = 4
 #: Weight rows that are packed for one panel after the other: as many as a set of the first-level cache has ways.
@@ -129,9 +132,13 @@ def depthwise_plan(g: Geometry, backward: bool) -> np.ndarray:
     return tables.finish()
 
 
-def packed_floats(header: list[int]) -> int:
-    """Floats of the packed weights: per panel one row of first values and one for each tap and source channel."""
-    return header[PANEL_COUNT] * (header[TAPS] * header[INNER] + 1) * WIDE
+def packed_floats(header: list[int]) -> tuple[int, int]:
+    """Floats of the packed weights that all jobs share, and of those of a thread's own.
+
+    Per panel there is one row of first values and one for each tap and source channel.
+    """
+    panel, own = (header[TAPS] * header[INNER] + 1) * WIDE, header[OWN_PANELS]
+    return 0 if own else header[PANEL_COUNT] * panel, own * panel
 
 
 def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.ndarray:
@@ -152,6 +159,7 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     h[AHEAD] = _ahead(g, inner)
     h[PACK_ROWS] = PACK_STEP if lane_stride == 1 else inner
     h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
+    h[OWN_PANELS] = _own_panels(h)
     return tables.finish()
 
 
@@ -160,6 +168,13 @@ def _ahead(g: Geometry, inner: int) -> int:
     pointwise = g.taps == 1 and g.groups == 1 and g.input[:2] == g.output[:2] == (1, 1)
     most = max(WIDE_ROWS, NARROW_ROWS) * inner
     return max(most, AHEAD_FLOATS) if pointwise and most <= PART_ROWS * WIDE_ROWS else 0
+
+
+def _own_panels(h: np.ndarray) -> int:
+    """Panels of a job that packs them for itself, in memory of its thread: if few enough for the second-level cache."""
+    panels = -(-int(h[PANEL_COUNT]) // int(h[PANEL_GROUPS]))
+    floats = panels * (int(h[TAPS]) * int(h[INNER]) + 1) * WIDE
+    return panels if h[PACK_JOBS] == 0 and floats <= OWN_FLOATS else 0
 
 
 def _sizes(h: np.ndarray, g: Geometry, side: _Side, inner: int) -> None:

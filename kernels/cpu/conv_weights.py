@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import pointwise_weights, scratch, small_products
+from kernels.cpu import packed_products, pointwise_weights, scratch, small_products
 from kernels.cpu import weight_tables as wt
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
@@ -215,6 +215,8 @@ def run(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarr
         dw[...] = 0.0
         if db is not None:
             db[...] = 0.0
+    elif packed_products.applies(g):
+        packed_products.backward_weights(g, x, dy, dw, db)
     elif pointwise_weights.applies(g):
         pointwise_weights.run(g, x, dy, dw, db)
     elif small_products.sums_apply(g):

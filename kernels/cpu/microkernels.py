@@ -122,6 +122,12 @@ class Sums:
             outside = self.builder.fcmp_ordered(beyond, value, limit)
             self.builder.store(self.builder.select(outside, limit, value), slot)
 
+    def add(self, pointers):
+        """Add what is there."""
+        for r, offset, slot in self.each():
+            there = load_at(self.builder, pointers[r], offset, self.vector)
+            self.builder.store(self.builder.fadd(self.builder.load(slot), there), slot)
+
     # Of rows that are shorter than the tile, only the first `width` floats exist.
 
     def load_part(self, pointers, width):
@@ -130,6 +136,12 @@ class Sums:
             self.builder.store(
                 masked_load(self.builder, pointers[r], offset, masks[offset.constant], self.vector), slot
             )
+
+    def add_part(self, pointers, width):
+        masks = self._masks(width)
+        for r, offset, slot in self.each():
+            there = masked_load(self.builder, pointers[r], offset, masks[offset.constant], self.vector)
+            self.builder.store(self.builder.fadd(self.builder.load(slot), there), slot)
 
     def store_part(self, pointers, width):
         masks = self._masks(width)
@@ -167,7 +179,7 @@ def begin(builder, sums, accumulate, fresh, load):
             fresh()
 
 
-def _by_width(builder, sums, width, whole, part):
+def by_width(builder, sums, width, whole, part):
     """``whole()`` where rows of `width` floats are as long as the tile's, else ``part()``."""
     full = builder.icmp_signed(">=", width, INT64(sums.vectors * sums.vector.count))
     with builder.if_else(full, likely=True) as (then, otherwise):
@@ -189,13 +201,21 @@ def unrolled(builder, count, unroll, body, first=None):
         body(i)
 
 
+def ask_for(builder, pointers):
+    """Prefetch the lines at `pointers`, to be written."""
+    for pointer in pointers:
+        prefetch_pointer(builder, pointer, write=1, level=3)
+
+
 def _make_dot_tile(name, rows, vectors, unroll):
     def build(b, args):
         x, pixels, taps, tap_count, w, start, y, outs, width, accumulate, activation, ahead, ahead_stride = args
         sums = Sums(b, rows, vectors)
         results = row_pointers(b, y, outs, rows)
+        if TILE_LANES == 8:
+            ask_for(b, results)
         load, store = (
-            functools.partial(_by_width, b, sums, width, lambda f=f: f(results), lambda g=g: g(results, width))
+            functools.partial(by_width, b, sums, width, lambda f=f: f(results), lambda g=g: g(results, width))
             for f, g in ((sums.load, sums.load_part), (sums.store, sums.store_part))
         )
         begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), load)

@@ -36,6 +36,11 @@ SHAPES = [
     (2100, 24, 7),
     (1100, 128, 96),
     (600, 50, 128),
+    # gradients of weights for which both sides are packed: several steps, groups of tiles and of panels, edges of each
+    (300, 200, 208),
+    (65, 48, 48),
+    (530, 54, 235),
+    (259, 391, 101),
     # rows that are too few to pack weights for
     (1, 400, 10),
     (3, 37, 130),
@@ -155,7 +160,7 @@ def test_the_textbook_applies_the_activation_to_the_sums():
     np.testing.assert_allclose(y, np.maximum(x.astype(np.float64) @ w, 0))
 
 
-@pytest.mark.parametrize("shape", [(64, 784, 256), (301, 129, 96), (2100, 40, 130)])
+@pytest.mark.parametrize("shape", [(64, 784, 256), (301, 129, 96), (2100, 40, 130), (301, 300, 210)])
 def test_a_linear_layer_has_the_same_bits_on_one_thread_and_on_all(shape):
     rows, inputs, outputs = shape
     x, w, dy = random(rows, inputs), random(inputs, outputs, seed=1), random(rows, outputs, seed=2)
