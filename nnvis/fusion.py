@@ -6,25 +6,29 @@ never stored. The same goes for the activation of a sum (a convolution, a linear
 before the sum leaves the registers; and in front of a maximum pool it is applied to what wins, a quarter of the values.
 They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the same bits.
 
+Channels that are joined, shuffled and split again are moved but once, from where they were to where they are read.
+
 At inference, batch normalisation is a linear map with constants, and becomes a part of the convolution before it, whose
 weights are multiplied by its factors on their way into the registers. That rounds in another way.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 from nnvis.layers.activation import ReLU, ReLU6
 from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, rows
+from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
 from nnvis.layers.linear import Linear
-from nnvis.layers.merge import Add
+from nnvis.layers.merge import Add, Concat
 from nnvis.layers.norm import BatchNorm2d
 from nnvis.layers.pooling import MaxPool2d
 from nnvis.node import Node
+from nnvis.parts import pairs_of, shuffled_pair
 
 
 @dataclass(frozen=True)
@@ -251,15 +255,20 @@ class _Fusion:
     def __init__(self, nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]):
         self.nodes, self.shapes, self.needed = nodes, shapes, needed
         self.by_name = {node.name: node for node in nodes}
-        readers = Counter(name for node in nodes for name in node.inputs)
-        self.hidden = {name for name in self.by_name if readers[name] == 1 and name not in apart}
+        self.readers: dict[str, list[Node]] = defaultdict(list)
+        for node in nodes:
+            for name in node.inputs:
+                self.readers[name].append(node)
+        #: Nodes whose output need not be there.
+        self.unseen = {name for name in self.by_name if name not in apart}
+        self.hidden = {name for name in self.unseen if len(self.readers[name]) == 1}
 
     def fused(self, folding: bool) -> list[Node]:
         """The nodes to run. A node goes with others by the first rule that it fits."""
         folds = (self._folded_and_activated, self._folded) if folding else ()
         found: dict[str, FusedNode] = {}
         covered: set[str] = set()
-        for rule in (*folds, self._normalised, self._pooled, self._activated):
+        for rule in (*folds, self._normalised, self._pooled, self._activated, self._shuffled_part, self._shuffled):
             for node in self.nodes:
                 each = rule(node)
                 if each is not None and covered.isdisjoint(each.covers):
@@ -311,6 +320,31 @@ class _Fusion:
             return None
         layer = _RectifiedMaxPool(last.layer, _ACTIVATIONS[ReLU])
         return FusedNode(last.name, layer, before.inputs, last.name, (before.name, last.name))
+
+    def _shuffled(self, last: Node, part: tuple[int, int] | None = None) -> FusedNode | None:
+        """Two inputs of equal width, joined, and the shuffle `last` of their channels."""
+        before = self._before(last)
+        if before is None or type(before.layer) is not Concat or last.layer != ChannelShuffle(2):
+            return None
+        inputs = set(before.inputs)
+        if len(before.inputs) != 2 or len(inputs) != 2 or len({self.shapes[name] for name in inputs}) != 1:
+            return None
+        if len(inputs & set(self.needed)) == 1:
+            return None
+        return FusedNode(last.name, shuffled_pair(part), before.inputs, last.name, (before.name, last.name))
+
+    def _shuffled_part(self, last: Node) -> FusedNode | None:
+        """The same, and `last`, which takes a part of the outcome. All who read that must do so."""
+        shuffle = self.by_name.get(last.inputs[0])
+        if shuffle is None or shuffle.name not in self.unseen:
+            return None
+        parts = {each.name: pairs_of(each, self.shapes) for each in self.readers[shuffle.name]}
+        whole = self._shuffled(shuffle, parts[last.name])
+        if whole is None or None in parts.values():
+            return None
+        first = last.name == next(iter(parts))  # whose time takes in what all have in common
+        names = (*whole.covers, last.name) if first else (last.name,)
+        return FusedNode(last.name, whole.layer, whole.inputs, last.name, names)
 
     def _activated(self, last: Node) -> FusedNode | None:
         """A sum and the activation `last`."""

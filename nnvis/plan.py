@@ -19,6 +19,7 @@ from nnvis.graph import INPUT, Graph, Node
 from nnvis.layers.base import Cache, Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
 from nnvis.parameters import Parameters
+from nnvis.parts import read_in_parts
 
 #: A node's name, and what it has to do; nothing for views.
 _Calls = tuple[str, list[Callable[[], None]]]
@@ -104,6 +105,7 @@ class Plan:
         self._caches: dict[tuple[str, str], Storage] = {}
         self._gradients: dict[str, Storage] = {}
         self._backward: list[_BackwardStep] = []
+        self._in_parts = read_in_parts(self.nodes, self.shapes) - set(self.weights)
         self._plan_forward()
         if mode.backward:
             self._plan_backward()
@@ -237,6 +239,8 @@ class Plan:
         return node.layer.is_view or (node.layer.passes_gradient and same_shape)
 
     def _fresh_gradient(self, node: Node, name: str, dy: Storage, step: int) -> Storage:
+        if name in self._in_parts and name in self._gradients:
+            return self._gradients[name]
         same_size = self._nbytes(name) == self._nbytes(node.name)
         in_place = node.layer.in_place_backward and self._is_free(node, dy)
         if in_place and same_size and name not in self._gradients:
@@ -245,7 +249,7 @@ class Plan:
 
     def _contribute(self, planned: _BackwardStep, name: str, part: Storage, step: int, dy: Storage) -> None:
         """Make `part` the gradient of `name`, or add it to what other readers of `name` left there."""
-        if name not in self._gradients:
+        if name not in self._gradients or name in self._in_parts:
             self._assign_gradient(name, part, step)
             return
         total = self._gradients[name]
@@ -286,6 +290,7 @@ class Plan:
         flow.xs = [self._array(self._values[name], name) for name in node.inputs]
         flow.y = self._array(self._values[node.name], node.name)
         flow.dxs = [None] * len(node.inputs)
+        flow.parts = {number for number, name in enumerate(node.inputs) if name in self._in_parts}
         flow.params = {k: parameters.values[full_name(node, k)] for k in node.layer.parameters(*inputs)}
         flow.grads = {k: parameters.gradients[full_name(node, k)] for k in node.layer.parameters(*inputs)}
         flow.buffers = {k: buffers[full_name(node, k)] for k in node.layer.state(*inputs)}

@@ -41,6 +41,8 @@ from kernels.cpu.augment import (
 from kernels.cpu.channels import (
     channel_shuffle_backward,
     channel_shuffle_forward,
+    interleave_backward,
+    interleave_forward,
 )
 from kernels.cpu.conv import (
     conv2d_backward_data,
@@ -182,6 +184,8 @@ __all__ = [
     "hard_sigmoid_forward",
     "hard_swish_backward",
     "hard_swish_forward",
+    "interleave_backward",
+    "interleave_forward",
     "layer_norm_backward",
     "layer_norm_forward",
     "leaky_relu_backward",

@@ -1,4 +1,4 @@
-"""Channel shuffle: the transposition of a small table, pixel by pixel."""
+"""Channel shuffle: the transposition of a small table, pixel by pixel; of two rows, channels in turn."""
 
 from __future__ import annotations
 
@@ -29,29 +29,42 @@ def _transpose_corner(x, y, rows, columns, first_row, first_column):
 
 
 @inner
-def _interleave(x, y, count):
-    """Two rows of `count` floats become pairs."""
-    whole, second = count & -8, x + 4 * count
-    for j in range(0, whole, 8):
-        a, b = load(x + 4 * j), load(second + 4 * j)
+def _interleave(first, second, y, count):
+    """Two rows of `count` floats become pairs. The last vector overlaps its neighbour, and writes the same again."""
+    for place in range(0, count if count >= 8 else 0, 8):
+        j = min(place, count - 8)
+        a, b = load(first + 4 * j), load(second + 4 * j)
         store(y + 8 * j, interleave_low(a, b))
         store(y + 8 * j + 32, interleave_high(a, b))
-    for j in range(whole, count):
-        store_scalar(y + 8 * j, load_scalar(x + 4 * j))
+    for j in range(0, count if count < 8 else 0):
+        store_scalar(y + 8 * j, load_scalar(first + 4 * j))
         store_scalar(y + 8 * j + 4, load_scalar(second + 4 * j))
 
 
 @inner
-def _separate(x, y, count):
+def _separate(x, first, second, count):
     """`count` pairs become two rows."""
-    whole, second = count & -8, y + 4 * count
-    for j in range(0, whole, 8):
+    for place in range(0, count if count >= 8 else 0, 8):
+        j = min(place, count - 8)
         a, b = load(x + 8 * j), load(x + 8 * j + 32)
-        store(y + 4 * j, even_lanes(a, b))
+        store(first + 4 * j, even_lanes(a, b))
         store(second + 4 * j, odd_lanes(a, b))
-    for j in range(whole, count):
-        store_scalar(y + 4 * j, load_scalar(x + 8 * j))
+    for j in range(0, count if count < 8 else 0):
+        store_scalar(first + 4 * j, load_scalar(x + 8 * j))
         store_scalar(second + 4 * j, load_scalar(x + 8 * j + 4))
+
+
+@inner
+def _interleave_rows(first, second, y, lines, pairs, start, stop):
+    """The lengths of lines are in bytes."""
+    for row in range(start, stop):
+        _interleave(first + row * lines[0], second + row * lines[1], y + 8 * row * pairs, pairs)
+
+
+@inner
+def _separate_rows(x, first, second, lines, pairs, start, stop):
+    for row in range(start, stop):
+        _separate(x + 8 * row * pairs, first + row * lines[0], second + row * lines[1], pairs)
 
 
 @inner
@@ -60,9 +73,9 @@ def _shuffle_pairs(x, y, rows, columns, start, stop):
     line = 4 * rows * columns
     for pixel in range(start, stop):
         if rows == 2:
-            _interleave(x + pixel * line, y + pixel * line, columns)
+            _interleave(x + pixel * line, x + pixel * line + 4 * columns, y + pixel * line, columns)
         else:
-            _separate(x + pixel * line, y + pixel * line, rows)
+            _separate(x + pixel * line, y + pixel * line, y + pixel * line + 4 * rows, rows)
 
 
 @inner
@@ -120,3 +133,62 @@ def channel_shuffle_backward(dy: np.ndarray, dx: np.ndarray, groups: int) -> Non
         As in the forward pass.
     """
     channel_shuffle_forward(dy, dx, dx.shape[1] // groups)
+
+
+@kernel("void(f4[:,::1], f4[:,::1], f4[:,::1], i8)", parallel=False)
+def interleave_kernel(a, b, y, start):
+    """Channels of two arrays in turn."""
+    pairs, lines = y.shape[1] // 2, (4 * a.shape[1], 4 * b.shape[1])
+    arguments = (address(a) + 4 * start, address(b) + 4 * start, address(y), lines, pairs)
+    run_chunks(_interleave_rows, arguments, y.shape[0], CHUNK // (2 * pairs + 1) + 1, y.size < SMALL)
+
+
+@kernel("void(f4[:,::1], f4[:,::1], f4[:,::1], i8)", parallel=False)
+def separate_kernel(x, a, b, start):
+    """Pairs of channels become two arrays."""
+    pairs, lines = x.shape[1] // 2, (4 * a.shape[1], 4 * b.shape[1])
+    arguments = (address(x), address(a) + 4 * start, address(b) + 4 * start, lines, pairs)
+    run_chunks(_separate_rows, arguments, x.shape[0], CHUNK // (2 * pairs + 1) + 1, x.size < SMALL)
+
+
+def _check_pairs(y: np.ndarray, a: np.ndarray, b: np.ndarray, start: int) -> None:
+    narrow = min(a.shape[1], b.shape[1]) < start + y.shape[1] // 2
+    if start < 0 or narrow or y.shape[1] % 2 or not len(a) == len(b) == len(y):
+        raise ValueError(f"channels from {start} on of {a.shape} and {b.shape} do not make pairs {y.shape}")
+
+
+def interleave_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray, start: int) -> None:
+    """``y[m, 2 j] = a[m, start + j]``, ``y[m, 2 j + 1] = b[m, start + j]``: a shuffle of two groups, or a part of it.
+
+    Parameters
+    ----------
+    a : ndarray (M, A)
+    b : ndarray (M, B)
+    y : ndarray (M, 2 P)
+        Output.
+    start : int
+        First channel of both.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than ``start + P`` channels, or the shapes differ.
+    """
+    _check_pairs(y, a, b, start)
+    interleave_kernel(a, b, y, start)
+
+
+def interleave_backward(dy: np.ndarray, da: np.ndarray, db: np.ndarray, start: int) -> None:
+    """Every gradient goes back to where its channel came from.
+
+    Parameters
+    ----------
+    dy : ndarray (M, 2 P)
+    da : ndarray (M, A)
+    db : ndarray (M, B)
+        Outputs: only the P columns from `start` on are written.
+    start : int
+        As in the forward pass.
+    """
+    _check_pairs(dy, da, db, start)
+    separate_kernel(dy, da, db, start)

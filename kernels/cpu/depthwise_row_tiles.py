@@ -97,14 +97,20 @@ class _Walk:
             last = b.sub(self.outputs, INT64(PIXELS))
             yield b.select(b.icmp_signed("<", fresh, last), fresh, last), fresh
 
-    def prefetch(self, source, target):
-        """Ask for the pixels of a tile some rows ahead, where there is enough data for that to pay."""
+    def prefetch(self, sources, target):
+        """Ask for the pixels of a tile some rows ahead, where there is enough data for that to pay.
+
+        Of the places in `sources`, where the tile's rows of taps begin, the first are those of rows that no target row
+        before has met.
+        """
         b = self.builder
-        sources = PIXELS // 2 if self.transposed else PIXELS * self.stride
+        count = PIXELS // 2 if self.transposed else PIXELS * self.stride
+        fresh = 1 if self.transposed else self.stride
         with b.if_then(b.icmp_signed("!=", self.source_ahead, INT64(0))):
-            for place, ahead, count in ((source, self.source_ahead, sources), (target, self.target_ahead, PIXELS)):
+            asked = [(source, self.source_ahead, count) for source in sources[:fresh]]
+            for place, ahead, pixels in (*asked, (target, self.target_ahead, PIXELS)):
                 place = b.gep(place, [ahead])
-                for i in range(count):
+                for i in range(pixels):
                     _prefetch(b, b.gep(place, [b.mul(self.channels, INT64(i))]))
 
     def first_column(self, target):
@@ -117,7 +123,7 @@ class _Walk:
         b, masks = self.builder, [lanes] * self.count
         for j in self.edges:
             inside = b.icmp_unsigned("<", b.add(column, INT64(j)), self.columns)
-            masks[j] = b.select(inside, lanes, _NONE)
+            masks[j] = _where(b, inside, lanes)
         return masks
 
     def meet(self, source, masks, multiply_add):
@@ -154,9 +160,19 @@ def transposed_left(kernel: int) -> int:
     return -((kernel // 2) // 2)
 
 
+def _where(builder, condition, mask):
+    """`mask`, or no lanes; of whole vectors the condition itself, since AVX2 makes masks of bits one lane at a time."""
+    return condition if mask is _ALL else builder.select(condition, mask, _NONE)
+
+
 def _load(builder, pointer, offset, mask):
     if mask is _ALL:
         return load_at(builder, pointer, offset, TILE_VECTOR)
+    if mask.type.width == 1:
+        zeros = cgutils.global_constant(builder, "zeros", ir.Constant(TILE_VECTOR, [0.0] * TILE_LANES))
+        zeros = builder.bitcast(zeros, pointer.type)
+        place = builder.select(mask, builder.gep(pointer, [offset]), zeros)
+        return load_at(builder, place, INT64(0), TILE_VECTOR)
     return masked_load(builder, pointer, offset, builder.bitcast(mask, _MASK), TILE_VECTOR)
 
 
@@ -197,7 +213,7 @@ def _make_dot_rows(kernel, stride, transposed):
                 column = walk.first_column(pixel)
                 masks, shift = walk.masks(column, mask), b.mul(column, walk.channels)
                 place = b.gep(out, [b.mul(pixel, walk.channels)])
-                walk.prefetch(b.gep(pointers[kernel // 2], [shift]), place)
+                walk.prefetch([b.gep(each, [shift]) for each in pointers[kernel // 2 :]], place)
                 for _, _, slot in sums.each():
                     b.store(initial, slot)
                 for kh, (_, inside) in enumerate(rows):
@@ -268,7 +284,7 @@ def _make_outer_rows(kernel, stride):
                 column = walk.first_column(pixel)
                 masks, shift = walk.masks(column, mask), b.mul(column, walk.channels)
                 place = b.gep(upstream, [b.mul(pixel, walk.channels)])
-                walk.prefetch(b.gep(pointers[0], [shift]), place)
+                walk.prefetch([b.gep(each, [shift]) for each in pointers], place)
                 gradients = _fresh_pixels(b, place, b.sub(fresh, pixel), walk.channels, mask)
 
                 def multiply_add(i, tap, value, kh, gradients=gradients):
@@ -304,7 +320,7 @@ def _make_outer_rows(kernel, stride):
 def _fresh_pixels(builder, place, done, step, mask):
     """Four neighbours at `place`, zero for the first `done` of them, which a tile before has done."""
     b = builder
-    masks = [b.select(b.icmp_signed(">=", INT64(i), done), mask, _NONE) for i in range(PIXELS - 1)]
+    masks = [_where(b, b.icmp_signed(">=", INT64(i), done), mask) for i in range(PIXELS - 1)]
     return [_load(b, place, b.mul(step, INT64(i)), own) for i, own in enumerate([*masks, mask])]
 
 

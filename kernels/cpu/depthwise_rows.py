@@ -61,8 +61,8 @@ SERIAL_WORK = 300_000
 #: Floats of the rows that are done at once, channel by channel, while the next ones are on their way to the cache.
 BLOCK_FLOATS = 24 * 1024
 #: Below so many floats of sources and targets, they are likely to lie in a cache, and asking for them ahead costs more
-#: than it brings.
-PREFETCH_FLOATS = 2 * 1024 * 1024
+#: than it brings. Processors with vectors of eight tend to have the smaller caches, and fewer loads on their way.
+PREFETCH_FLOATS = (2048 if TILE_LANES == 16 else 128) * 1024
 #: Most private copies of the weight gradient, and fewest pixels that make one worth it.
 MOST_CHUNKS, FEWEST_PIXELS = 16, 64
 _SINGLE, _DOUBLE, _TRANSPOSED = range(3)

@@ -37,3 +37,37 @@ def channel_shuffle_backward(dy: np.ndarray, dx: np.ndarray, groups: int) -> Non
         As in the forward pass.
     """
     channel_shuffle_forward(dy, dx, dx.shape[1] // groups)
+
+
+def interleave_forward(a: np.ndarray, b: np.ndarray, y: np.ndarray, start: int) -> None:
+    """Channels of two arrays in turn: what a shuffle of two groups makes of both side by side, or a part of that.
+
+    ``y[m, 2 j] = a[m, start + j]``, ``y[m, 2 j + 1] = b[m, start + j]``.
+
+    Parameters
+    ----------
+    a : ndarray (M, A)
+    b : ndarray (M, B)
+    y : ndarray (M, 2 P)
+        Output.
+    start : int
+        First channel of both; ``start + P`` is at most A and B.
+    """
+    columns = slice(start, start + y.shape[1] // 2)
+    y[:, ::2], y[:, 1::2] = a[:, columns], b[:, columns]
+
+
+def interleave_backward(dy: np.ndarray, da: np.ndarray, db: np.ndarray, start: int) -> None:
+    """Every gradient goes back to where its channel came from.
+
+    Parameters
+    ----------
+    dy : ndarray (M, 2 P)
+    da : ndarray (M, A)
+    db : ndarray (M, B)
+        Outputs: only the P columns from `start` on are written.
+    start : int
+        As in the forward pass.
+    """
+    columns = slice(start, start + dy.shape[1] // 2)
+    da[:, columns], db[:, columns] = dy[:, ::2], dy[:, 1::2]

@@ -102,11 +102,13 @@ class Flow:
         Gradient of the output as the nodes behind left it; differs from `dy` where a layer masks it first.
     exact : bool
         True asks for results by the formula alone, at the price of speed: no algorithm that rounds in other ways.
+    parts : set of int
+        Numbers of the inputs in whose gradient others write all channels that this node does not read.
     """
 
     __slots__ = (
         "activation", "arrived", "buffers", "caches", "dxs", "dy", "exact", "grads", "kernels", "key", "params",
-        "replay", "training", "xs", "y",
+        "parts", "replay", "training", "xs", "y",
     )  # fmt: skip
 
     def __init__(self, kernels: ModuleType, training: bool):
@@ -116,6 +118,7 @@ class Flow:
         self.exact = False
         self.activation = "none"
         self.key = 0
+        self.parts: set[int] = set()
         self.xs: list[np.ndarray] = []
         self.dxs: list[np.ndarray | None] = []
         self.y: np.ndarray = None  # type: ignore[assignment]
@@ -198,6 +201,10 @@ class Layer:
     def reads_back(self, number: int) -> bool:
         """Whether ``backward`` reads input `number`."""
         return "x" in self.backward_reads
+
+    def reads_part(self, number: int, *shapes: Shape) -> tuple[int, int] | None:
+        """The first channel of input `number` that is read, and how many are; None if all of them are."""
+        return None
 
     # --- what the layer does ------------------------------------------------------------------------------
 

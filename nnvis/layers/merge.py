@@ -139,7 +139,8 @@ class Split(Layer):
         if not 0 <= self.part < count:
             raise ConfigError(f"part must be from 0 to {count - 1}, not {self.part!r}.")
 
-    def _range(self, channels: int) -> tuple[int, int]:
+    def section(self, channels: int) -> tuple[int, int]:
+        """The first of all `channels` that this part has, and how many."""
         if isinstance(self.sections, int):
             width, rest = divmod(channels, self.sections)
             if rest:
@@ -150,14 +151,18 @@ class Split(Layer):
         return sum(self.sections[: self.part]), self.sections[self.part]
 
     def output_shape(self, *shapes: Shape) -> Shape:
-        return (*shapes[0][:-1], self._range(shapes[0][-1])[1])
+        return (*shapes[0][:-1], self.section(shapes[0][-1])[1])
+
+    def reads_part(self, number: int, *shapes: Shape) -> tuple[int, int] | None:
+        return self.section(shapes[0][-1])
 
     def forward(self, at: Flow) -> None:
-        start, width = self._range(at.x.shape[-1])
+        start, width = self.section(at.x.shape[-1])
         at.kernels.copy_columns(rows(at.x), rows(at.y), start, 0, width)
 
     def backward(self, at: Flow) -> None:
         if at.dx is not None:
-            start, width = self._range(at.dx.shape[-1])
-            at.dx.fill(0)
+            start, width = self.section(at.dx.shape[-1])
+            if 0 not in at.parts:
+                at.dx.fill(0)
             at.kernels.copy_columns(rows(at.dy), rows(at.dx), 0, start, width)

@@ -266,6 +266,8 @@ CALLS = {
     "all_finite": (Input(*FLAT),),
     "channel_shuffle_forward": (Input(*ROWS), Output(*ROWS), 2),
     "channel_shuffle_backward": (Input(*ROWS), Output(*ROWS), 2),
+    "interleave_forward": (Input(*ROWS), Input(4, 7), Output(4, 8), 1),
+    "interleave_backward": (Input(4, 12), Output(*ROWS), Output(*ROWS), 0),
     "layer_norm_forward": (Input(*ROWS), Input(*C), Input(*C), Output(*ROWS), Output(4), Output(4), 1e-5),
     "layer_norm_backward": (
         Input(*ROWS), Input(*C), Input(4), Input(4), Input(*ROWS), Output(*ROWS), Output(*C), Output(*C),
