@@ -12,7 +12,7 @@ weights are multiplied by its factors on their way into the registers. That roun
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import ClassVar
@@ -62,6 +62,11 @@ def full_name(node: Node, key: str) -> str:
 def covers(node: Node) -> tuple[str, ...]:
     """Names of the nodes of the graph that a node of a plan computes."""
     return node.covers if isinstance(node, FusedNode) else (node.name,)
+
+
+def home(node: Node) -> str:
+    """The node of the graph that the parameters of a node of a plan belong to."""
+    return node.home if isinstance(node, FusedNode) else node.name
 
 
 def main_layer(node: Node) -> Layer:
@@ -243,6 +248,29 @@ def fuse(
         and nothing flows back; results are equal up to rounding.
     """
     return _Fusion(nodes, shapes, apart, needed).fused(folding)
+
+
+def pooled(nodes: list[Node], outputs: Collection[str]) -> frozenset[str]:
+    """Nodes of the graph that nobody reads but a maximum pool over 2x2 tiles, perhaps by way of an activation.
+
+    Most of their gradient is 0, whoever looks at it.
+    """
+    readers: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for name in node.inputs:
+            readers[name].append(node)
+
+    def only_reader(name: str) -> Layer | None:
+        return readers[name][0].layer if len(readers[name]) == 1 and name not in outputs else None
+
+    found = set()
+    for node in nodes:
+        layer = only_reader(node.name)
+        if type(layer) in _ACTIVATIONS:
+            layer = only_reader(readers[node.name][0].name)
+        if isinstance(layer, MaxPool2d) and layer.has_tiles:
+            found.add(node.name)
+    return frozenset(found)
 
 
 class _Fusion:

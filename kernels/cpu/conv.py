@@ -1,8 +1,8 @@
 """Two-dimensional convolution: forward, data gradient and weight gradient.
 
 The arrays are channels-last. Depthwise convolutions have kernels of their own; all others, grouped or not, run on
-the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles or on planes where :mod:`conv_choice`
-says so.
+the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles, on planes or over few pixels where
+:mod:`conv_choice` says so.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from kernels.cpu import (
     conv_choice,
     conv_data,
     conv_planes,
+    conv_sparse,
     conv_tables,
     conv_weights,
     depthwise,
@@ -116,6 +117,7 @@ def conv2d_backward_weights(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    pooled: bool = False,
 ) -> None:
     """Gradient with respect to the parameters.
 
@@ -130,14 +132,19 @@ def conv2d_backward_weights(
     stride, padding, dilation : (int, int)
     groups : int
     algorithm : str
-        As in :func:`conv2d_forward`.
+        As in :func:`conv2d_forward`; and "sparse" if `pooled`.
+    pooled : bool
+        A promise that `dy` is what a maximum over 2x2 tiles handed back: of every tile at most one value of a channel
+        is not 0, and an odd last row and column are 0.
     """
     g = convolution(x.shape, dy.shape, dw.shape[:2], stride, padding, dilation, groups)
-    chosen = conv_choice.resolve(g, "weights", algorithm)
+    chosen = conv_choice.resolve(g, "weights", algorithm, pooled)
     if outputs := conv_choice.OUTPUTS[chosen]:
         winograd_weights.run(g, outputs, x, dy, dw, db)
     elif chosen == "planes":
         conv_planes.backward_weights(g, x, dy, dw, db)
+    elif chosen == "sparse":
+        conv_sparse.backward_weights(g, x, dy, dw, db)
     elif depthwise.handles(g):
         depthwise.backward_weights(g, x, dy, dw, db)
     else:

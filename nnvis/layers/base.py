@@ -102,11 +102,13 @@ class Flow:
         Gradient of the output as the nodes behind left it; differs from `dy` where a layer masks it first.
     exact : bool
         True asks for results by the formula alone, at the price of speed: no algorithm that rounds in other ways.
+    pooled : bool
+        Whether of every 2x2 tile of `dy` at most one value of a channel is not 0, since a maximum pool handed it back.
     """
 
     __slots__ = (
         "activation", "arrived", "buffers", "caches", "dxs", "dy", "exact", "grads", "kernels", "key", "params",
-        "replay", "training", "xs", "y",
+        "pooled", "replay", "training", "xs", "y",
     )  # fmt: skip
 
     def __init__(self, kernels: ModuleType, training: bool):
@@ -114,6 +116,7 @@ class Flow:
         self.training = training
         self.replay = False
         self.exact = False
+        self.pooled = False
         self.activation = "none"
         self.key = 0
         self.xs: list[np.ndarray] = []
