@@ -12,6 +12,7 @@ import numpy as np
 from kernels.cpu import (
     conv_choice,
     conv_data,
+    conv_folded,
     conv_planes,
     conv_sparse,
     conv_tables,
@@ -51,7 +52,7 @@ def conv2d_forward(
     algorithm : str
         "auto" is the quickest for the shape; "direct" sums over the taps, as the formula says; "winograd2" and
         "winograd4" transform tiles of so many outputs a side, for 3x3 convolutions with stride 1; "planes" sums
-        many pixels of one channel at a time, for few channels and stride 1.
+        many pixels of one channel at a time, for few channels and stride 1; "folded" is for data gradients of such.
     activation : {"none", "relu", "relu6"}
         Applied to the sums.
 
@@ -101,6 +102,8 @@ def conv2d_backward_data(
         winograd.run(g, outputs, True, dy, w, None, dx)
     elif chosen == "planes":
         conv_planes.run(g, True, dy, w, None, dx)
+    elif chosen == "folded":
+        conv_folded.backward_data(g, dy, w, dx)
     elif depthwise.handles(g):
         depthwise.run(g, True, dy, w, None, dx)
     else:

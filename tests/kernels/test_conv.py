@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import cpu, reference
-from kernels.cpu import conv_sparse, plane_plan
+from kernels.cpu import conv_folded, conv_sparse, plane_plan
 from kernels.cpu.conv_choice import choose
 from kernels.cpu.conv_plan import convolution, forward_classes
 from tests.kernels.guarded import Guarded, assert_matches
@@ -357,6 +357,74 @@ def test_auto_sums_over_few_pixels_behind_a_pool_and_says_what_cannot_be():
     x, w, _, dy = arrays(case)
     with pytest.raises(ValueError, match=r"^sparse sums are for weight gradients behind a pool.*\.$"):
         cpu.conv2d_backward_weights(x, dy, w, None, *case.geometry, "sparse", True)
+
+
+# --- folded data gradients -------------------------------------------------------------------------------------------
+
+FOLDED = {
+    name: CASES[name]
+    for name in (
+        "first layer",
+        "lenet second",
+        "few channels",
+        "few channels, rows of half a vector",
+        "few channels, several bands",
+    )
+}
+
+
+def check_folded(case: Case) -> None:
+    _, w, _, dy = (Guarded(values) for values in arrays(case))
+    dx, expected = Guarded.unwritten(case.x_shape), np.empty(case.x_shape)
+    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry, "folded")
+    reference.conv2d_backward_data(dy.array, w.array, expected, *case.geometry)
+    assert_matches(dx, expected)
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_folded_sums_agree_with_the_textbook(name):
+    case = FOLDED[name]
+    if conv_folded.handles(geometry_of(case)):
+        check_folded(case)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases())
+def test_folded_sums_agree_with_the_textbook_for_any_geometry(case):
+    if conv_folded.handles(geometry_of(case)):
+        check_folded(case)
+
+
+def test_folded_sums_go_block_by_block_and_have_the_same_bits_on_any_threads(monkeypatch):
+    case = CASES["lenet second"]
+    _, w, _, dy = arrays(case)
+    found = [np.empty(case.x_shape, np.float32) for _ in range(3)]
+    cpu.conv2d_backward_data(dy, w, found[0], *case.geometry, "folded")
+    with threads(1):
+        cpu.conv2d_backward_data(dy, w, found[1], *case.geometry, "folded")
+    monkeypatch.setattr(conv_folded, "MOST_FLOATS", 15_000)
+    cpu.conv2d_backward_data(dy, w, found[2], *case.geometry, "folded")
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-5, atol=1e-5)
+
+
+def test_folded_sums_keep_what_is_no_number_where_it_belongs():
+    case = CASES["lenet second"]
+    _, w, _, dy = arrays(case)
+    dx = np.empty(case.x_shape, np.float32)
+    dy[2, 3, 4, 5] = np.nan
+    cpu.conv2d_backward_data(dy, w, dx, *case.geometry, "folded")
+    touched = np.zeros(case.x_shape, bool)
+    touched[2, 3:8, 4:9] = True
+    np.testing.assert_array_equal(np.isnan(dx), touched)
+
+
+def test_auto_folds_few_channels_under_many_taps_and_says_what_cannot_be():
+    assert choose(geometry_of(CASES["lenet second"]), "data") == "folded"
+    case = CASES["stride two"]
+    x, w, _, dy = arrays(case)
+    with pytest.raises(ValueError, match=r"^folded sums are for data gradients with stride 1.*\.$"):
+        cpu.conv2d_backward_data(dy, w, x, *case.geometry, "folded")
 
 
 @settings(deadline=None, max_examples=40)
