@@ -68,6 +68,11 @@ def covers(node: Node) -> tuple[str, ...]:
     return node.covers if isinstance(node, FusedNode) else (node.name,)
 
 
+def home(node: Node) -> str:
+    """The node of the graph that the parameters of a node of a plan belong to."""
+    return node.home if isinstance(node, FusedNode) else node.name
+
+
 def main_layer(node: Node) -> Layer:
     """The layer of a node, without what is fused with it."""
     if isinstance(node.layer, _FoldedConv):
@@ -247,6 +252,29 @@ def fuse(
         and nothing flows back; results are equal up to rounding.
     """
     return _Fusion(nodes, shapes, apart, needed).fused(folding)
+
+
+def pooled(nodes: list[Node], outputs: Collection[str]) -> frozenset[str]:
+    """Nodes of the graph that nobody reads but a maximum pool over 2x2 tiles, perhaps by way of an activation.
+
+    Most of their gradient is 0, whoever looks at it.
+    """
+    readers: dict[str, list[Node]] = defaultdict(list)
+    for node in nodes:
+        for name in node.inputs:
+            readers[name].append(node)
+
+    def only_reader(name: str) -> Layer | None:
+        return readers[name][0].layer if len(readers[name]) == 1 and name not in outputs else None
+
+    found = set()
+    for node in nodes:
+        layer = only_reader(node.name)
+        if type(layer) in _ACTIVATIONS:
+            layer = only_reader(readers[node.name][0].name)
+        if isinstance(layer, MaxPool2d) and layer.has_tiles:
+            found.add(node.name)
+    return frozenset(found)
 
 
 class _Fusion:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nnvis.device import Device
-from nnvis.fusion import FusedNode, full_name, fuse
+from nnvis.fusion import FusedNode, full_name, fuse, home, pooled
 from nnvis.graph import INPUT, Graph, Node
 from nnvis.layers.base import Cache, Flow, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
@@ -94,6 +94,7 @@ class Plan:
         #: Weight of the loss at each output: 1 for the network's own, which comes first.
         self.weights = {graph.output.name: 1.0} | (graph.aux_outputs if mode.training else {})
         self.nodes = graph.order(aux=mode.training)
+        self.pooled = pooled(self.nodes, self.weights)
         if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
             needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
             folding = not (mode.training or mode.backward or exact)
@@ -285,7 +286,7 @@ class Plan:
 
     def _make_flow(self, node: Node, parameters: Parameters, buffers: dict[str, np.ndarray]) -> Flow:
         flow = Flow(self.device.kernels, self.mode.training)
-        flow.exact = self.exact
+        flow.exact, flow.pooled = self.exact, home(node) in self.pooled
         inputs = self._inputs(node)
         flow.xs = [self._array(self._values[name], name) for name in node.inputs]
         flow.y = self._array(self._values[node.name], node.name)

@@ -6,7 +6,7 @@ import importlib
 import math
 from dataclasses import dataclass
 
-from nnvis.fusion import covers, main_layer
+from nnvis.fusion import covers, home, main_layer
 from nnvis.layers.base import Shape
 from nnvis.layers.conv import Conv2d
 from nnvis.node import Node
@@ -75,4 +75,4 @@ def _algorithms(plan: Plan, node: Node) -> dict[str, str]:
         (plan.batch, *source), (plan.batch, *target), layer.kernel_size, *layer.geometry
     )
     choose = importlib.import_module("kernels.cpu.conv_choice").choose
-    return {each: choose(g, each) for each in passes}
+    return {each: choose(g, each, home(node) in plan.pooled) for each in passes}

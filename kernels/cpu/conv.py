@@ -1,8 +1,8 @@
 """Two-dimensional convolution: forward, data gradient and weight gradient.
 
 The arrays are channels-last. Depthwise convolutions have kernels of their own; all others, grouped or not, run on
-the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles or on planes where :mod:`conv_choice`
-says so.
+the engines of :mod:`conv_data` and :mod:`conv_weights`, or as Winograd tiles, on planes or over few pixels where
+:mod:`conv_choice` says so.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import numpy as np
 from kernels.cpu import (
     conv_choice,
     conv_data,
+    conv_folded,
     conv_planes,
+    conv_sparse,
     conv_tables,
     conv_weights,
     depthwise,
@@ -50,7 +52,7 @@ def conv2d_forward(
     algorithm : str
         "auto" is the quickest for the shape; "direct" sums over the taps, as the formula says; "winograd2" and
         "winograd4" transform tiles of so many outputs a side, for 3x3 convolutions with stride 1; "planes" sums
-        many pixels of one channel at a time, for few channels and stride 1.
+        many pixels of one channel at a time, for few channels and stride 1; "folded" is for data gradients of such.
     activation : {"none", "relu", "relu6"}
         Applied to the sums.
 
@@ -100,6 +102,8 @@ def conv2d_backward_data(
         winograd.run(g, outputs, True, dy, w, None, dx)
     elif chosen == "planes":
         conv_planes.run(g, True, dy, w, None, dx)
+    elif chosen == "folded":
+        conv_folded.backward_data(g, dy, w, dx)
     elif depthwise.handles(g):
         depthwise.run(g, True, dy, w, None, dx)
     else:
@@ -116,6 +120,7 @@ def conv2d_backward_weights(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    pooled: bool = False,
 ) -> None:
     """Gradient with respect to the parameters.
 
@@ -130,14 +135,19 @@ def conv2d_backward_weights(
     stride, padding, dilation : (int, int)
     groups : int
     algorithm : str
-        As in :func:`conv2d_forward`.
+        As in :func:`conv2d_forward`; and "sparse" if `pooled`.
+    pooled : bool
+        A promise that `dy` is what a maximum over 2x2 tiles handed back: of every tile at most one value of a channel
+        is not 0, and an odd last row and column are 0.
     """
     g = convolution(x.shape, dy.shape, dw.shape[:2], stride, padding, dilation, groups)
-    chosen = conv_choice.resolve(g, "weights", algorithm)
+    chosen = conv_choice.resolve(g, "weights", algorithm, pooled)
     if outputs := conv_choice.OUTPUTS[chosen]:
         winograd_weights.run(g, outputs, x, dy, dw, db)
     elif chosen == "planes":
         conv_planes.backward_weights(g, x, dy, dw, db)
+    elif chosen == "sparse":
+        conv_sparse.backward_weights(g, x, dy, dw, db)
     elif depthwise.handles(g):
         depthwise.backward_weights(g, x, dy, dw, db)
     else:

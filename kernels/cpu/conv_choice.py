@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import functools
+import math
 
-from kernels.cpu import plane_plan
+from kernels.cpu import conv_folded, conv_sparse, plane_plan
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.microkernels import NARROW, NARROW_RUN, TILE_LANES
 from kernels.cpu.winograd_plan import Tiling, applies, tile_passes, tiling
 
 #: Outputs along an axis of a Winograd tile, by algorithm; 0 for those without tiles.
-OUTPUTS = {"direct": 0, "planes": 0, "winograd2": 2, "winograd4": 4}
+OUTPUTS = {"direct": 0, "planes": 0, "folded": 0, "sparse": 0, "winograd2": 2, "winograd4": 4}
 
 # What parts of the work cost, in multiply-adds of a register tile at its best. Measured with vectors of 8 and of 16.
 #: A multiply-add, of all: tiles begin and end.
@@ -27,6 +28,10 @@ START = {"forward": 150_000, "data": 150_000, "weights": -800_000}
 #: more: weights of a data gradient lie across, and pixels near edges have fewer taps; gradients for a weight gradient
 #: are brought in order first. And to bring one float to planes or from them.
 RUN, NARROW_PASS, PLANE_FLOAT = 8, {"forward": 1.0, "data": 1.3, "weights": 1.3}, 20
+#: What a multiply-add with a vector that lies anywhere in memory costs, and to find one gradient behind a pool.
+SPARSE, FOUND = 3.4 if TILE_LANES == 16 else 2.4, 16
+#: What it costs to write and to fold one float of the columns of a folded data gradient.
+FOLD = 25
 #: With fewer channels to sum over, vectors of tiles are mostly empty.
 FEWEST = 8
 #: Tiles must promise to save so much before they are chosen.
@@ -34,7 +39,7 @@ GAIN = 0.92
 
 
 @functools.lru_cache(maxsize=2048)
-def choose(g: Geometry, which: str) -> str:
+def choose(g: Geometry, which: str, pooled: bool = False) -> str:
     """The algorithm that should be the quickest for a pass: that of the least estimated cost.
 
     Parameters
@@ -42,18 +47,27 @@ def choose(g: Geometry, which: str) -> str:
     g : Geometry
     which : str
         "forward", "data" or "weights".
+    pooled : bool
+        Whether the gradients of the output come from a maximum over 2x2 tiles.
 
     Returns
     -------
     str
-        "direct", "planes", "winograd2" or "winograd4".
+        "direct", "planes", "folded", "sparse", "winograd2" or "winograd4".
     """
     costs = {}
     if applies(g) and _channels(g, which)[0] >= FEWEST:
         costs = {name: _tile_cost(g, outputs, which) for name, outputs in OUTPUTS.items() if outputs}
         costs = {name: cost for name, cost in costs.items() if cost < GAIN * _direct_cost(g, which)}
-    if plane_plan.handles(g, which) and (cost := _plane_cost(g, which)) < GAIN * _narrow_cost(g, which):
+    narrow = plane_plan.handles(g, which)
+    if narrow and (cost := _plane_cost(g, which)) < GAIN * _narrow_cost(g, which):
         costs["planes"] = cost
+    if which == "data" and conv_folded.handles(g) and (cost := _folded_cost(g)) < GAIN * _narrow_cost(g, which):
+        costs["folded"] = cost
+    if pooled and which == "weights" and conv_sparse.applies(g):
+        least = _narrow_cost(g, which) if narrow else _direct_cost(g, which)
+        if (cost := _sparse_cost(g)) < GAIN * least:
+            costs["sparse"] = cost
     return min(costs, key=costs.__getitem__, default="direct")
 
 
@@ -93,6 +107,16 @@ def _plane_cost(g: Geometry, which: str) -> float:
     return PRODUCT * products + PLANE_FLOAT * floats
 
 
+def _folded_cost(g: Geometry) -> float:
+    columns = conv_folded.columns(g, g.images)
+    return _direct_cost(columns, "data") + FOLD * g.images * math.prod(columns.input)
+
+
+def _sparse_cost(g: Geometry) -> float:
+    products, gradients = conv_sparse.work(g)
+    return SPARSE * products + FOUND * gradients
+
+
 def _tile_cost(g: Geometry, outputs: int, which: str) -> float:
     inner, outer = _channels(g, which)
     t: Tiling = tiling(g, outputs, which == "data")
@@ -102,10 +126,10 @@ def _tile_cost(g: Geometry, outputs: int, which: str) -> float:
     return START[which] + t.planes * (t.tiles * (PRODUCT * inner * outer + TRANSFORM[outputs] * floats) + weights)
 
 
-def resolve(g: Geometry, which: str, algorithm: str) -> str:
+def resolve(g: Geometry, which: str, algorithm: str, pooled: bool = False) -> str:
     """The algorithm of a pass: the quickest for "auto", else `algorithm` itself, if it can do that pass."""
     if algorithm == "auto":
-        return choose(g, which)
+        return choose(g, which, pooled)
     if algorithm not in OUTPUTS:
         names = ", ".join(["auto", *list(OUTPUTS)[:-1]])
         raise ValueError(f"{algorithm!r} is no algorithm of convolutions; choose {names} or {list(OUTPUTS)[-1]}.")
@@ -118,5 +142,16 @@ def resolve(g: Geometry, which: str, algorithm: str) -> str:
         raise ValueError(
             f"planes are for convolutions with stride 1, one group and up to {plane_plan.MOST_CHANNELS} channels, not "
             f"for stride {g.stride}, {g.groups} groups and padding {g.padding} from {g.input} to {g.output}."
+        )
+    if algorithm == "folded" and not (which == "data" and conv_folded.handles(g)):
+        raise ValueError(
+            "folded sums are for data gradients with stride 1, one group, few channels and taps for a vector, not "
+            f"for {which} with stride {g.stride}, {g.groups} groups and kernel {g.kernel} from {g.input} to {g.output}."
+        )
+    if algorithm == "sparse" and not (pooled and which == "weights" and conv_sparse.applies(g)):
+        raise ValueError(
+            "sparse sums are for weight gradients behind a pool, without groups and dilation and with few weights, not "
+            f"for {which} with kernel {g.kernel}, {g.groups} groups and dilation {g.dilation} from {g.input} to "
+            f"{g.output}."
         )
     return algorithm

@@ -16,13 +16,14 @@ import numpy as np
 
 from kernels.cpu.jit import inner
 from kernels.cpu.lanes import compiled
-from kernels.cpu.microkernels import prefetch
+from kernels.cpu.microkernels import TILE_LANES, prefetch
 from kernels.cpu.tails import zero_floats
 from kernels.cpu.wide import BYTES, add, float32x16, fma, load, splat, store, sub
 
 _ZERO = np.float32(0)
-#: Wide rows that a map treats side by side, and bytes that a sum treats before it goes on to the next columns.
-_GROUP, _STRETCH = 4, 8192
+#: Wide rows that a map treats side by side (their vectors need many registers), and bytes that a sum treats before it
+#: goes on to the next columns.
+_GROUP, _STRETCH = 4 if TILE_LANES == 16 else 1, 8192
 #: Bytes of two vectors, for which a sum has registers, and from what is read to what will be.
 _PAIR, _AHEAD = 2 * BYTES, 8192
 

@@ -135,6 +135,7 @@ def conv2d_backward_weights(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    pooled: bool = False,
 ) -> None:
     """Gradient with respect to the parameters.
 
@@ -153,7 +154,10 @@ def conv2d_backward_weights(
         Vertical and horizontal, in pixels.
     groups : int
     algorithm : str
-        As in :func:`conv2d_forward`.
+        As in :func:`conv2d_forward`; and "sparse" if `pooled`.
+    pooled : bool
+        A promise that `dy` is what a maximum over 2x2 tiles handed back: of every tile at most one value of a channel
+        is not 0, and an odd last row and column are 0.
     """
     padded = _pad(_split_channels(x, groups), padding)
     gradient = _split_channels(dy, groups)

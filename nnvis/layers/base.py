@@ -104,11 +104,13 @@ class Flow:
         True asks for results by the formula alone, at the price of speed: no algorithm that rounds in other ways.
     parts : set of int
         Numbers of the inputs in whose gradient others write all channels that this node does not read.
+    pooled : bool
+        Whether of every 2x2 tile of `dy` at most one value of a channel is not 0, since a maximum pool handed it back.
     """
 
     __slots__ = (
         "activation", "arrived", "buffers", "caches", "dxs", "dy", "exact", "grads", "kernels", "key", "params",
-        "parts", "replay", "training", "xs", "y",
+        "parts", "pooled", "replay", "training", "xs", "y",
     )  # fmt: skip
 
     def __init__(self, kernels: ModuleType, training: bool):
@@ -116,6 +118,7 @@ class Flow:
         self.training = training
         self.replay = False
         self.exact = False
+        self.pooled = False
         self.activation = "none"
         self.key = 0
         self.parts: set[int] = set()

@@ -113,7 +113,8 @@ class Conv2d(Layer):
 
     def backward(self, at: Flow) -> None:
         if at.grads:
-            at.kernels.conv2d_backward_weights(at.x, at.dy, at.grads["weight"], at.grads.get("bias"), *self.how(at))
+            slopes = at.grads["weight"], at.grads.get("bias")
+            at.kernels.conv2d_backward_weights(at.x, at.dy, *slopes, *self.how(at), at.pooled)
         if at.dx is not None:
             at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.how(at))
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import cpu, reference
-from kernels.cpu import plane_plan
+from kernels.cpu import conv_folded, conv_sparse, plane_plan
 from kernels.cpu.conv_choice import choose
 from kernels.cpu.conv_plan import convolution, forward_classes
 from tests.kernels.guarded import Guarded, assert_matches
+from tests.kernels.helpers import threads
 
 
 @dataclass(frozen=True)
@@ -227,12 +227,8 @@ THREADED = (
 @pytest.mark.parametrize(("name", "algorithm"), [(n, a) for n in THREADED for a in algorithms(CASES[n])])
 def test_has_the_same_bits_on_one_thread_and_on_all(name, algorithm):
     together = gradients_and_output(CASES[name], algorithm)
-    threads = numba.get_num_threads()
-    numba.set_num_threads(1)
-    try:
+    with threads(1):
         assert gradients_and_output(CASES[name], algorithm) == together
-    finally:
-        numba.set_num_threads(threads)
 
 
 def test_an_empty_batch_gives_zero_weight_gradients():
@@ -283,6 +279,152 @@ def test_auto_chooses_planes_for_few_channels_and_says_what_they_cannot_do():
     x, w, b, dy = arrays(case)
     with pytest.raises(ValueError, match=r"^planes are for convolutions with stride 1.*\.$"):
         cpu.conv2d_forward(x, w, b, dy, *case.geometry, "planes")
+
+
+# --- gradients that come from a maximum over 2x2 tiles ---------------------------------------------------------------
+
+POOLED = {
+    name: CASES[name]
+    for name in ("one panel", "lenet first", "lenet second", "stem 7x7", "stride two", "no padding",
+                 "few channels, several bands", "one channel", "large image", "stride beyond the kernel")
+}  # fmt: skip
+
+
+def pooled_gradient(case: Case) -> np.ndarray:
+    """What a pool hands back whose windows all have a maximum, but for some."""
+    random = np.random.default_rng(1)
+    images, height, width, channels = case.y_shape
+    slopes = random.standard_normal((images, height // 2, width // 2, channels)).astype(np.float32)
+    places = random.integers(0, 5, slopes.shape).astype(np.uint8)
+    dy = np.empty(case.y_shape, np.float32)
+    cpu.max_pool2d_backward(slopes, places, dy, (2, 2), (2, 2), (0, 0))
+    return dy
+
+
+def sparse_gradients(case: Case, algorithm: str) -> list[Guarded]:
+    x, dw, db = Guarded(arrays(case)[0]), Guarded.unwritten(case.w_shape), Guarded.unwritten(case.outputs)
+    dy = Guarded(pooled_gradient(case))
+    cpu.conv2d_backward_weights(x.array, dy.array, dw.array, db.array, *case.geometry, algorithm, True)
+    return [dw, db]
+
+
+def check_sparse(case: Case) -> None:
+    dw, db = np.empty(case.w_shape), np.empty(case.outputs)
+    reference.conv2d_backward_weights(arrays(case)[0], pooled_gradient(case), dw, db, *case.geometry, "sparse", True)
+    for ours, theirs in zip(sparse_gradients(case, "sparse"), (dw, db), strict=True):
+        assert_matches(ours, theirs, terms=math.prod(case.y_shape[:3]))
+
+
+@pytest.mark.parametrize("name", POOLED)
+def test_sparse_sums_agree_with_the_textbook(name):
+    check_sparse(POOLED[name])
+
+
+@settings(deadline=None, max_examples=40)
+@given(cases())
+def test_sparse_sums_agree_with_the_textbook_for_any_geometry(case):
+    if conv_sparse.applies(geometry_of(case)):
+        check_sparse(case)
+
+
+@pytest.mark.parametrize("name", ["lenet first", "lenet second", "few channels, several bands"])
+def test_sparse_sums_have_the_same_bits_on_one_thread_and_on_all(name):
+    def found():
+        return [each.array.tobytes() for each in sparse_gradients(POOLED[name], "sparse")]
+
+    together = found()
+    with threads(1):
+        assert found() == together
+
+
+def test_sparse_sums_keep_a_gradient_that_is_no_number():
+    case = CASES["lenet second"]
+    x, dy = arrays(case)[0], pooled_gradient(case)
+    dy[3, 4:6, 2:4, 7] = np.nan, 0
+    dw, db = np.empty(case.w_shape, np.float32), np.empty(case.outputs, np.float32)
+    cpu.conv2d_backward_weights(x, dy, dw, db, *case.geometry, "sparse", True)
+    np.testing.assert_array_equal(np.isnan(db), np.arange(case.outputs) == 7)
+    assert np.isnan(dw[..., 7]).all()
+    assert np.isfinite(dw[..., :7]).all()
+
+
+def test_auto_sums_over_few_pixels_behind_a_pool_and_says_what_cannot_be():
+    g = geometry_of(CASES["lenet second"])
+    assert choose(g, "weights", pooled=True) == "sparse"
+    assert choose(g, "weights") != "sparse"
+    assert choose(g, "data", pooled=True) != "sparse"
+    case = CASES["grouped"]
+    x, w, _, dy = arrays(case)
+    with pytest.raises(ValueError, match=r"^sparse sums are for weight gradients behind a pool.*\.$"):
+        cpu.conv2d_backward_weights(x, dy, w, None, *case.geometry, "sparse", True)
+
+
+# --- folded data gradients -------------------------------------------------------------------------------------------
+
+FOLDED = {
+    name: CASES[name]
+    for name in (
+        "first layer",
+        "lenet second",
+        "few channels",
+        "few channels, rows of half a vector",
+        "few channels, several bands",
+    )
+}
+
+
+def check_folded(case: Case) -> None:
+    _, w, _, dy = (Guarded(values) for values in arrays(case))
+    dx, expected = Guarded.unwritten(case.x_shape), np.empty(case.x_shape)
+    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry, "folded")
+    reference.conv2d_backward_data(dy.array, w.array, expected, *case.geometry)
+    assert_matches(dx, expected)
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_folded_sums_agree_with_the_textbook(name):
+    case = FOLDED[name]
+    if conv_folded.handles(geometry_of(case)):
+        check_folded(case)
+
+
+@settings(deadline=None, max_examples=60)
+@given(cases())
+def test_folded_sums_agree_with_the_textbook_for_any_geometry(case):
+    if conv_folded.handles(geometry_of(case)):
+        check_folded(case)
+
+
+def test_folded_sums_go_block_by_block_and_have_the_same_bits_on_any_threads(monkeypatch):
+    case = CASES["lenet second"]
+    _, w, _, dy = arrays(case)
+    found = [np.empty(case.x_shape, np.float32) for _ in range(3)]
+    cpu.conv2d_backward_data(dy, w, found[0], *case.geometry, "folded")
+    with threads(1):
+        cpu.conv2d_backward_data(dy, w, found[1], *case.geometry, "folded")
+    monkeypatch.setattr(conv_folded, "MOST_FLOATS", 15_000)
+    cpu.conv2d_backward_data(dy, w, found[2], *case.geometry, "folded")
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_allclose(found[0], found[2], rtol=1e-5, atol=1e-5)
+
+
+def test_folded_sums_keep_what_is_no_number_where_it_belongs():
+    case = CASES["lenet second"]
+    _, w, _, dy = arrays(case)
+    dx = np.empty(case.x_shape, np.float32)
+    dy[2, 3, 4, 5] = np.nan
+    cpu.conv2d_backward_data(dy, w, dx, *case.geometry, "folded")
+    touched = np.zeros(case.x_shape, bool)
+    touched[2, 3:8, 4:9] = True
+    np.testing.assert_array_equal(np.isnan(dx), touched)
+
+
+def test_auto_folds_few_channels_under_many_taps_and_says_what_cannot_be():
+    assert choose(geometry_of(CASES["lenet second"]), "data") == "folded"
+    case = CASES["stride two"]
+    x, w, _, dy = arrays(case)
+    with pytest.raises(ValueError, match=r"^folded sums are for data gradients with stride 1.*\.$"):
+        cpu.conv2d_backward_data(dy, w, x, *case.geometry, "folded")
 
 
 @settings(deadline=None, max_examples=40)

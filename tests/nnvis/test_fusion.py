@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnvis as nv
-from nnvis.fusion import FusedNode
+from nnvis.fusion import FusedNode, pooled
 from nnvis.plan import Mode
 from nnvis.plan_table import plan_table
 
@@ -240,3 +240,47 @@ def test_a_rectified_pool_keeps_neither_what_it_pools_nor_the_relu():
     net = nv.Network(nv.zoo.vgg11(10, (32, 32, 3)))
     apart = net.plan(16, TRAINING, frozenset(node.name for node in net.graph.order() if node.layer.kind == "ReLU"))
     assert net.plan(16, TRAINING).nbytes < apart.nbytes
+
+
+# --- gradients behind pools ------------------------------------------------------------------------------------------
+
+
+def pools() -> nv.Graph:
+    """Convolutions before pools of tiles: with an activation, without, and with another reader."""
+    g = nv.Graph((12, 12, 3))
+    y = g.add(nv.ReLU(), g.add(nv.Conv2d(6, 5, padding=2), g.input, name="conv1"), name="act1")
+    y = g.add(nv.Conv2d(16, 5, padding=2), g.add(nv.MaxPool2d(2), y, name="pool1"), name="conv2")
+    y = g.add(nv.Conv2d(8, padding=1), g.add(nv.MaxPool2d(2), y, name="pool2"), name="conv3")
+    joined = g.add(nv.Add(), [g.add(nv.MaxPool2d(3, stride=1, padding=1), y), y])
+    g.output = g.add(nv.Linear(4), g.add(nv.Flatten(), joined))
+    return g
+
+
+def test_most_gradients_of_what_only_a_pool_of_tiles_reads_are_zero():
+    net = nv.Network(pools())
+    assert net.plan(64, TRAINING).pooled >= {"conv1", "act1", "conv2"}
+    assert "conv3" not in net.plan(64, TRAINING).pooled
+    plan = nv.Network(nv.zoo.lenet5()).plan(64, TRAINING)
+    rows = {row.nodes: row for row in plan_table(plan)}
+    assert [rows[name,].algorithms["weights"] for name in ("conv1", "conv2")] == ["sparse"] * 2
+
+
+def test_an_output_before_a_pool_has_any_gradient():
+    g = nv.Graph((8, 8, 4))
+    conv = g.add(nv.Conv2d(4, padding=1), g.input, name="conv")
+    g.output = g.add(nv.MaxPool2d(2), conv)
+    assert pooled(g.order(), {g.output.name}) == {"conv"}
+    assert not pooled(g.order(), {g.output.name, "conv"})
+
+
+@pytest.mark.parametrize("watched", ["*", "conv1", "act1", "pool1", "conv2"])
+def test_gradients_behind_pools_are_the_same_bits_when_watched(watched):
+    alone, apart = twins(pools(), "cpu", watched)
+    for net in (alone, apart):
+        rows = {row.nodes[0]: row for row in plan_table(net.plan(6, TRAINING))}
+        assert [rows[name].algorithms["weights"] for name in ("conv1", "conv2")] == ["sparse"] * 2
+    for ours, theirs in zip(passes(alone), passes(apart), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    exact, expected = nv.Network(pools(), "cpu", seed=3), nv.Network(pools(), "reference", seed=3)
+    for ours, theirs in zip(passes(exact), passes(expected), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,129 @@
+"""Register tiles for sums over few pixels: the gradients that a maximum over 2x2 tiles hands back.
+
+Of such a tile at most one pixel of each channel has a gradient that is not 0. Its value and its place are found for
+vectors of channels; then a channel's sums, which are a window of the source, get the windows at those places, each
+times its gradient: a quarter of the products. Nothing here checks bounds.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from kernels.cpu.microkernels import TILE_LANES, Sums, outlined, table_entry, table_pointer
+from kernels.cpu.simd import (
+    FLOAT,
+    INT32,
+    INT64,
+    INT_VECTOR,
+    LANES,
+    VECTOR,
+    broadcast_lane,
+    first_lanes,
+    float_pointer,
+    fused_multiply_add,
+    load_at,
+    masked_load,
+    store_at,
+)
+
+#: Floats of a row of the narrow tile, for short runs of a window, and of the wide one: two vectors.
+SHORT, LONG = LANES, 2 * TILE_LANES
+
+
+def _broadcast_int(builder, value):
+    undefined = ir.Constant(INT_VECTOR, ir.Undefined)
+    single = builder.insert_element(undefined, builder.trunc(value, INT32), INT32(0))
+    return builder.shuffle_vector(single, undefined, ir.Constant(INT_VECTOR, [0] * LANES))
+
+
+def _build_find(b, args):
+    dy, step, line, channels, tiles, base, right, down, bias, values, places = args
+    dy, bias, values = (float_pointer(b, each) for each in (dy, bias, values))
+    mask, zero, places = first_lanes(b, channels), ir.Constant(VECTOR, [0.0] * LANES), table_pointer(b, places)
+    pixels = [(INT64(0), INT64(0)), (step, right), (line, down), (b.add(line, step), b.add(right, down))]
+    shifts = [_broadcast_int(b, shift) for _, shift in pixels]
+    total = cgutils.alloca_once_value(b, load_at(b, bias, INT64(0)))
+    with cgutils.for_range(b, tiles) as loop:
+        twice, at = b.mul(loop.index, INT64(2)), b.mul(loop.index, INT64(LANES))
+        tile = b.gep(dy, [b.mul(twice, step)])
+        value, shift = masked_load(b, tile, INT64(0), mask), shifts[0]
+        for (offset, _), other in zip(pixels[1:], shifts[1:], strict=True):
+            each = masked_load(b, tile, offset, mask)
+            shift = b.select(b.fcmp_unordered("!=", each, zero), other, shift)
+            value = b.fadd(value, each)
+        store_at(b, value, values, at)
+        place = b.add(_broadcast_int(b, b.add(base, b.mul(twice, right))), shift)
+        b.store(place, b.bitcast(b.gep(places, [at]), INT_VECTOR.as_pointer()), align=4)
+        b.store(b.fadd(b.load(total), value), total)
+    store_at(b, b.load(total), bias, INT64(0))
+
+
+@intrinsic
+def find_in_tiles(typingctx, dy, step, line, channels, tiles, base, right, down, bias, values, places):
+    """Write the gradients of a row of 2x2 tiles that are not 0, and their places in the source, for eight channels.
+
+    Parameters
+    ----------
+    dy, bias, values, places : int
+        Addresses: the first tile's first pixel, sums that all gradients are added to, gradients, int32 numbers.
+    step, line : int
+        Floats from a pixel of `dy` to the next in its row, and to the one below.
+    channels : int
+        No more are read; those past the last have gradient 0.
+    tiles : int
+    base, right, down : int
+        Place of the first pixel, and what is added for the pixel beside it and for the one below.
+    """
+    return types.void(*[types.intp] * 11), outlined("find_in_tiles", _build_find)
+
+
+def _make_sparse_outer(rows, row_floats):
+    lanes = LANES if row_floats == SHORT else TILE_LANES
+    vectors = row_floats // lanes
+
+    def build(b, args):
+        x, line, values, places, count, y, y_line = args
+        x, values, places, y = (
+            float_pointer(b, x),
+            float_pointer(b, values),
+            table_pointer(b, places),
+            float_pointer(b, y),
+        )
+        sums = Sums(b, rows, vectors, ir.VectorType(FLOAT, lanes))
+        results = [b.gep(y, [b.mul(y_line, INT64(r))]) for r in range(rows)]
+        sums.load(results)
+        with cgutils.for_range(b, count) as loop:
+            at = b.mul(loop.index, INT64(LANES))
+            gradient = broadcast_lane(b, b.load(b.gep(values, [at])), sums.vector)
+            source = b.gep(x, [table_entry(b, places, at)])
+            for slots in sums.slots:
+                for v, slot in enumerate(slots):
+                    pixels = load_at(b, source, INT64(v * lanes), sums.vector)
+                    b.store(fused_multiply_add(b, pixels, gradient, b.load(slot)), slot)
+                source = b.gep(source, [line])
+        sums.store(results)
+
+    @intrinsic
+    def sparse_outer(typingctx, x, line, values, places, count, y, y_line):
+        """``y[r, k] += sum_q values[8 q] * x[places[8 q] + r * line + k]`` for the rows and floats of the tile.
+
+        Parameters
+        ----------
+        x, values, places, y : int
+            Addresses: source, gradients, an int32 table of places in the source, sums.
+        line, y_line : int
+            Floats from one row to the next.
+        count : int
+            Number of gradients.
+        """
+        return types.void(*[types.intp] * 7), outlined(f"sparse_outer_{rows}_{row_floats}", build)
+
+    return sparse_outer
+
+
+#: By rows of the window.
+short_outer_1, short_outer_3, short_outer_5 = (_make_sparse_outer(rows, SHORT) for rows in (1, 3, 5))
+long_outer_1, long_outer_3, long_outer_5 = (_make_sparse_outer(rows, LONG) for rows in (1, 3, 5))
