@@ -32,8 +32,8 @@ from kernels.cpu.microkernels import (
 from kernels.cpu.packing import ROW_BYTES, add_row_sums, clear_floats, copy_rows
 from kernels.cpu.simd import INT64, LANES, float_pointer, load, load_scalar, store, store_scalar
 
-#: Fewest rows, columns of x and columns of dy for which packing both sides pays. Of more rows than the last, tiles do as
-#: well that read pixels where they lie (:mod:`kernels.cpu.pointwise_weights`).
+#: Fewest rows, columns of x and columns of dy for which packing both sides pays. Of more rows than the last, tiles that
+#: read pixels where they lie do as well (:mod:`kernels.cpu.pointwise_weights`).
 FEWEST_ROWS, FEWEST_INNER, FEWEST_OUTPUTS, MOST_ROWS = 32, 48, 48, 4096
 #: Most rows that are packed at a time; and most tiles of x: a block of both stays in the second-level cache.
 STEP_ROWS, BLOCK_TILES = 256, 32
