@@ -17,6 +17,7 @@ try:
 except DeviceError as error:
     pytest.skip(str(error), allow_module_level=True)
 
+import shiboken6
 from PySide6.QtCore import QSettings
 
 from tests.ui.leaks import active_timers, describe
@@ -29,6 +30,13 @@ def _own_settings(tmp_path, qapp):
     qapp.setApplicationName("nnvis-tests")
     QSettings.setDefaultFormat(QSettings.Format.IniFormat)
     QSettings.setPath(QSettings.Format.IniFormat, QSettings.Scope.UserScope, str(tmp_path / "settings"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _empty_clipboard(qapp):
+    """In the end: off screen, Qt deletes what lies there after Python has gone, which ends in a crash."""
+    yield
+    qapp.clipboard().clear()
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def app_window(qtbot, qapp, tmp_path, monkeypatch):
     monkeypatch.setattr(QMessageBox, "exec", lambda self: QMessageBox.StandardButton.Discard)
     yield made
     made.close()
-    made.deleteLater()
+    shiboken6.delete(made)  # as the app does; later, Qt would take it apart in the middle of another test
     qapp.setStyleSheet("")
 
 
