@@ -114,21 +114,8 @@ def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scrat
             target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
             weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
             ahead = entry(plan, ct.AHEAD) if panel == first_panel else 0
-            _tiles(
-                source,
-                pixels,
-                count,
-                taps,
-                tap_count,
-                weights,
-                width,
-                target,
-                outs,
-                part,
-                activation,
-                ahead,
-                scratch_row,
-            )
+            operands = source, pixels, count, taps, tap_count, weights, width, target, outs
+            _tiles(*operands, part, activation, ahead, scratch_row)
 
 
 @body

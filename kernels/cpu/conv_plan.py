@@ -49,6 +49,11 @@ class Geometry:
         """Whether every output pixel needs exactly the input pixel in its place."""
         return self.kernel == (1, 1) and self.padding == (0, 0) and self.stride == (1, 1)
 
+    @property
+    def is_product(self) -> bool:
+        """Whether it is a plain matrix product: ungrouped, one tap, images of one pixel (pointwise ones, flattened)."""
+        return self.taps == 1 and self.groups == 1 and self.input[:2] == self.output[:2] == (1, 1)
+
     def flattened(self) -> Geometry:
         """A pointwise convolution as one on many images of one pixel; others as they are."""
         if not self.is_pointwise:

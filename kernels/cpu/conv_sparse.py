@@ -143,37 +143,29 @@ def _find_gradients(dy, channels, rows, bias, values, places, plan):
         )
 
 
-@inner
-def _short_tiles(x, line, values, places, count, sums, sum_line, rows):
-    """The windows' rows, as many at a time as a tile has."""
-    row = 0
-    while row < rows:
-        source, target = x + 4 * row * line, sums + 4 * row * sum_line
-        if rows - row >= 5:
-            short_outer_5(source, line, values, places, count, target, sum_line)
-            row += 5
-        elif rows - row >= 3:
-            short_outer_3(source, line, values, places, count, target, sum_line)
-            row += 3
-        else:
-            short_outer_1(source, line, values, places, count, target, sum_line)
-            row += 1
+def _tiles(outer_1, outer_3, outer_5):
+    """The function that adds a window's rows, as many at a time as one of these tiles has."""
+
+    @inner
+    def tiles(x, line, values, places, count, sums, sum_line, rows):
+        row = 0
+        while row < rows:
+            source, target = x + 4 * row * line, sums + 4 * row * sum_line
+            if rows - row >= 5:
+                outer_5(source, line, values, places, count, target, sum_line)
+                row += 5
+            elif rows - row >= 3:
+                outer_3(source, line, values, places, count, target, sum_line)
+                row += 3
+            else:
+                outer_1(source, line, values, places, count, target, sum_line)
+                row += 1
+
+    return tiles
 
 
-@inner
-def _long_tiles(x, line, values, places, count, sums, sum_line, rows):
-    row = 0
-    while row < rows:
-        source, target = x + 4 * row * line, sums + 4 * row * sum_line
-        if rows - row >= 5:
-            long_outer_5(source, line, values, places, count, target, sum_line)
-            row += 5
-        elif rows - row >= 3:
-            long_outer_3(source, line, values, places, count, target, sum_line)
-            row += 3
-        else:
-            long_outer_1(source, line, values, places, count, target, sum_line)
-            row += 1
+_short_tiles = _tiles(short_outer_1, short_outer_3, short_outer_5)
+_long_tiles = _tiles(long_outer_1, long_outer_3, long_outer_5)
 
 
 @inner

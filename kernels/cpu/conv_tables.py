@@ -165,9 +165,8 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
 
 def _ahead(g: Geometry, inner: int) -> int:
     """Floats from a tile's first pixel to those that are asked for meanwhile, where pixels lie one behind the other."""
-    pointwise = g.taps == 1 and g.groups == 1 and g.input[:2] == g.output[:2] == (1, 1)
     most = max(WIDE_ROWS, NARROW_ROWS) * inner
-    return max(most, AHEAD_FLOATS) if pointwise and most <= PART_ROWS * WIDE_ROWS else 0
+    return max(most, AHEAD_FLOATS) if g.is_product and most <= PART_ROWS * WIDE_ROWS else 0
 
 
 def _own_panels(h: np.ndarray) -> int:

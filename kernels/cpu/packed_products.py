@@ -52,9 +52,8 @@ ROWS, INNER, OUTPUTS, TILES, PANELS, TILE_GROUPS, PANEL_GROUPS, STEPS = range(8)
 
 def applies(g: Geometry) -> bool:
     """Whether the gradient of the weights of `g` should be summed here. Measured on 16 registers of 8 floats only."""
-    pointwise = g.taps == 1 and g.groups == 1 and g.input[:2] == g.output[:2] == (1, 1)
     enough = FEWEST_ROWS <= g.images <= MOST_ROWS and g.input[2] >= FEWEST_INNER and g.output[2] >= FEWEST_OUTPUTS
-    return TILE_LANES == 8 and pointwise and enough
+    return TILE_LANES == 8 and g.is_product and enough
 
 
 def _build_tile(b, args):

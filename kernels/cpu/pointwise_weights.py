@@ -63,8 +63,7 @@ _TILE_FLOATS, _PANEL_FLOATS = STEP_PIXELS * WIDE_ROWS + CACHE_LINE, STEP_PIXELS 
 
 def applies(g: Geometry) -> bool:
     """Whether the weight gradient of `g` can be summed here, and should."""
-    pointwise = g.taps == 1 and g.groups == 1 and g.input[:2] == g.output[:2] == (1, 1)
-    return pointwise and g.images >= FEWEST_PIXELS
+    return g.is_product and g.images >= FEWEST_PIXELS
 
 
 # --- kernels -------------------------------------------------------------------------------------------------

@@ -56,8 +56,7 @@ def applies(rows: int, inner_size: int, columns: int) -> bool:
 
 def sums_apply(g: Geometry) -> bool:
     """Whether the gradient of the weights of `g` can be summed here, and should."""
-    pointwise = g.taps == 1 and g.groups == 1 and g.input[:2] == g.output[:2] == (1, 1)
-    return pointwise and g.images <= MOST_SUMMED and g.output[2] % WIDE == 0 and g.input[2] >= WIDE_ROWS
+    return g.is_product and g.images <= MOST_SUMMED and g.output[2] % WIDE == 0 and g.input[2] >= WIDE_ROWS
 
 
 # --- forward -------------------------------------------------------------------------------------------------
