@@ -6,8 +6,10 @@ from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QPushButton
 
 import nnvis as nv
+from kernels.cpu.conv_choice import OUTPUTS
 from nnvis.init import initializer
 from ui.document import edits
+from ui.document.execution import ALGORITHMS
 from ui.document.state import from_graph
 from ui.history import Document
 from ui.inspector import Inspector
@@ -134,3 +136,7 @@ def test_textbook_source_has_colours(qtbot):
 
 def test_numbers_of_parameters_are_short():
     assert [short(v) for v in (0.0, -0.12345, 12.3456, 1e-7, -123456.0)] == ["0", "-0.123", "12.346", "1e-7", "-1e5"]
+
+
+def test_every_algorithm_of_convolutions_has_words_for_a_learner():
+    assert set(OUTPUTS) <= set(ALGORITHMS)

@@ -13,7 +13,10 @@ from ui.document.state import DocumentState
 ALGORITHMS = {
     "direct": "as direct sums",
     "depthwise": "channel by channel",
+    "folded": "as columns of a window's row, folded together",
     "matrix product": "as a matrix product",
+    "planes": "on planes, many pixels of a channel at a time",
+    "sparse": "as sums over the pixels that win the pool",
     "winograd2": "by Winograd F(2x2, 3x3)",
     "winograd4": "by Winograd F(4x4, 3x3)",
 }
