@@ -294,8 +294,10 @@ def test_a_full_disk_is_said_once_and_training_goes_on(qtbot, session, monkeypat
     assert not list((tmp_path / "runs").rglob("*.tmp"))
 
 
-def test_once_there_is_room_again_the_run_is_saved_whole(qtbot, session, monkeypatch, tmp_path):
+@pytest.mark.parametrize("share", [1e9, 1e-9], ids=["saved with the last epoch", "saved only at the end"])
+def test_once_there_is_room_again_the_run_is_saved_whole(qtbot, session, monkeypatch, tmp_path, share):
     monkeypatch.setattr(keeper, "AT_EPOCHS", 0.0)
+    monkeypatch.setattr(keeper, "SHARE", share)
     state = moons(epochs=3)
     session.set_document(state)
     wait_for(qtbot, session, Phase.READY)

@@ -137,16 +137,16 @@ def test_data_that_cannot_be_used_give_one_sentence(qtbot, session, change, word
     session.set_document(replace(state, settings=replace(state.settings, **change)))
     qtbot.wait(300)
     session.run()
-    _until(qtbot, session, Phase.FAILED)
-    assert words in session.seen["failed"][-1]
+    qtbot.waitUntil(lambda: bool(session.seen["failed"]), timeout=60_000)  # said after the phase has changed
+    assert session.phase is Phase.FAILED and words in session.seen["failed"][-1]
 
 
 def test_a_loss_that_diverges_gives_one_sentence_and_another_run_can_begin(qtbot, session):
     state = _state(lr=1e38)
     _ready(qtbot, session, state)
     session.run()
-    _until(qtbot, session, Phase.FAILED)
-    assert "step" in session.seen["failed"][-1]
+    qtbot.waitUntil(lambda: bool(session.seen["failed"]), timeout=60_000)
+    assert session.phase is Phase.FAILED and "step" in session.seen["failed"][-1]
     options = replace(state.settings.options, optimizer=nv.SGD(0.1))
     session.set_document(replace(state, settings=replace(state.settings, options=options)))
     session.reset()

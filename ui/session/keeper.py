@@ -120,8 +120,8 @@ class Keeper:
         self._options = training.options
 
     def close(self, save: bool = True) -> None:
-        """The run is over, or left; save what is not saved yet."""
-        if save and (self.unsaved or not self._well):
+        """The run is over, or left; save what is not saved yet: steps, or the line that says how the run ended."""
+        if save and (self.unsaved or self._lines or not self._well):
             self.save()
         self.folder.log.close()
         self._lock.release()
