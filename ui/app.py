@@ -14,6 +14,7 @@ from PySide6.QtWidgets import QApplication
 
 from nnvis.errors import NnvisError
 from ui.document import files
+from ui.garbage import Collector
 from ui.history import Document
 from ui.session.session import Session
 from ui.theme import look
@@ -37,7 +38,9 @@ def main(path: Path | None = None, theme: str = "system") -> int:
     window = make_window(state_folder())
     window.show()
     QTimer.singleShot(0, window, lambda: _first(window, path))
+    collector = Collector(app)
     code = app.exec()
+    collector.stop()
     # Widgets must be gone before Python takes Qt apart, in an order of its own.
     shiboken6.delete(window)
     return code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 
@@ -24,7 +25,15 @@ from tests.ui.leaks import active_timers, describe
 
 
 @pytest.fixture(autouse=True)
-def _own_settings(tmp_path, qapp):
+def _garbage_stays(qapp):
+    """Until a test is over, as in the app: see ui/garbage.py."""
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path, qapp, _garbage_stays):
     """Settings of the app go to a folder of the test."""
     qapp.setOrganizationName("nnvis")
     qapp.setApplicationName("nnvis-tests")

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+import shiboken6
 from PySide6.QtCore import QObject
 from PySide6.QtWidgets import QMessageBox
 
@@ -31,7 +32,7 @@ def window(qapp, tmp_path, monkeypatch):
     made.show()
     yield made
     made.close()
-    made.deleteLater()
+    shiboken6.delete(made)
     qapp.setStyleSheet("")
 
 

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+import shiboken6
 from PySide6.QtWidgets import QMessageBox
 
 import nnvis as nv
@@ -41,7 +42,7 @@ def open_window(qtbot, qapp, tmp_path, monkeypatch):
     yield make
     for window in made:
         window.close()
-        window.deleteLater()
+        shiboken6.delete(window)
     qapp.setStyleSheet("")
 
 

@@ -12,6 +12,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import shiboken6
 from PySide6.QtTest import QTest
 from safetensors.numpy import save as save_tensors
 
@@ -153,7 +154,7 @@ def window(qapp):
     yield made
     made.document.stack.setClean()
     made.close()
-    made.deleteLater()
+    shiboken6.delete(made)
     qapp.setStyleSheet("")
 
 

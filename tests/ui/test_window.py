@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import shiboken6
 from PySide6.QtCore import QPoint, QPointF, QSize, Qt
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QMessageBox
@@ -34,7 +35,7 @@ def window(qtbot, qapp, tmp_path, monkeypatch):
     monkeypatch.setattr(QMessageBox, "exec", lambda self: QMessageBox.StandardButton.Discard)
     yield made
     made.close()
-    made.deleteLater()
+    shiboken6.delete(made)
     qapp.setStyleSheet("")
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Iterator
 from pathlib import Path
 
 from PySide6.QtGui import QColor, QPalette
@@ -114,20 +111,7 @@ def apply_look(app: QApplication) -> None:
     if app.style().name() != "fusion" and not app.styleSheet():  # which wraps the style
         app.setStyle("Fusion")
     app.setPalette(_palette(look().theme))
-    with _no_garbage_collection():
-        app.setStyleSheet(style_sheet())
-
-
-@contextlib.contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    """Qt goes through a list of all widgets here, and calls Python for some: none of them may be freed meanwhile."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    app.setStyleSheet(style_sheet())
 
 
 def _palette(theme: Theme) -> QPalette:
