@@ -38,9 +38,8 @@ def main(path: Path | None = None, theme: str = "system") -> int:
     window = make_window(state_folder())
     window.show()
     QTimer.singleShot(0, window, lambda: _first(window, path))
-    collector = Collector(app)
+    Collector(app)
     code = app.exec()
-    collector.stop()
     # Widgets must be gone before Python takes Qt apart, in an order of its own.
     shiboken6.delete(window)
     return code

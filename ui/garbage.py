@@ -1,8 +1,8 @@
 """Python's garbage is collected by the GUI thread between two events, never in the middle of one.
 
 Left to itself, the collector runs wherever the next object is made. Widgets in a cycle of references would then be destroyed
-by the compute thread, or while Qt goes through its list of all widgets and calls Python for one of them: either way it
-would go on with memory that is freed.
+by the compute thread, or while Qt goes through its list of all widgets and calls Python for one of them, and goes on with
+memory that is freed; or while Qt holds a lock that the widget's end needs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ INTERVAL, FULL = 1000, 10
 
 
 class Collector(QObject):
-    """Collects from a timer, and keeps Python from doing so at any other time.
+    """Collects from a timer, and keeps Python from doing so at any other time, until the process ends.
 
     Parameters
     ----------
@@ -41,9 +41,3 @@ class Collector(QObject):
             gc.collect()
         elif gc.get_count()[0] > gc.get_threshold()[0]:
             gc.collect(1)
-
-    def stop(self) -> None:
-        """Python collects by itself again."""
-        self._timer.stop()
-        gc.unfreeze()
-        gc.enable()
