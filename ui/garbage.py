@@ -1,8 +1,8 @@
 """Python's garbage is collected by the GUI thread between two events, never in the middle of one.
 
-Left to itself, the collector runs wherever the next object is made. Widgets in a cycle of references would then be destroyed
-by the compute thread, or while Qt goes through its list of all widgets and calls Python for one of them, and goes on with
-memory that is freed; or while Qt holds a lock that the widget's end needs.
+Left to itself, the collector runs wherever the next object is made. Widgets in a cycle of references would then be
+destroyed by the compute thread, or while Qt goes through its list of all widgets and calls Python for one of them, and
+goes on with memory that is freed; or while Qt holds a lock that the widget's end needs.
 """
 
 from __future__ import annotations

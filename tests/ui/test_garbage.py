@@ -58,7 +58,7 @@ def test_old_garbage_goes_as_well(qtbot, collector, monkeypatch):
 
 def test_a_change_of_style_survives_widgets_that_only_garbage_knows(qtbot, qapp, collector):
     class Busy(QWidget):
-        def changeEvent(self, event):
+        def changeEvent(self, event):  # noqa: N802 Qt's name
             _make_garbage()
 
     busy = Busy()
