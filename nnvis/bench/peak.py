@@ -40,6 +40,10 @@ class Peak:
         """Gflop/s that work with so many operations a byte cannot exceed: the roofline."""
         return min(self.gflops, intensity * self.gigabytes)
 
+    def seconds(self, flops: float, nbytes: float) -> float:
+        """Least time for so many operations and bytes."""
+        return max(flops / self.gflops, nbytes / self.gigabytes) / 1e9
+
 
 @functools.cache
 def measured_peak(threads: int) -> Peak:

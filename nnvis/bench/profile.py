@@ -5,16 +5,20 @@ from __future__ import annotations
 import statistics
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 
+from nnvis.bench.peak import Peak, measured_peak
+from nnvis.bench.traffic import backward_bytes, forward_bytes
 from nnvis.fusion import covers
-from nnvis.graph import Graph, Node
+from nnvis.graph import Graph
 from nnvis.losses import PlanLoss, loss
 from nnvis.network import Network
 from nnvis.optim import SGD
-from nnvis.plan import Mode
+from nnvis.plan import Mode, Plan
 
 _TRAINING = Mode(training=True, backward=True)
 #: What takes time beside the nodes: copying the batch, the loss, the update.
@@ -35,6 +39,9 @@ class NodeTime:
         Floating-point operations forward, of the whole batch; 0 where a rate would mean nothing.
     backward_flops : float
         Those of the way back: as many for the weights, and as many again for the input where it needs a gradient.
+    roof : float
+        Seconds, both ways, below which the textbook's operations at the peak, or the bytes of all arrays once at the
+        memory's rate, do not go. Winograd's convolutions multiply less, and what caches hold comes sooner.
     """
 
     name: str
@@ -43,6 +50,7 @@ class NodeTime:
     backward: float
     flops: float = 0.0
     backward_flops: float = 0.0
+    roof: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -60,10 +68,13 @@ class Profile:
         In order of execution, what belongs to no node last.
     step : float
         Median seconds of a step that nobody watches.
+    peak : Peak
+        What the machine can do on as many threads.
     """
 
     nodes: list[NodeTime]
     step: float
+    peak: Peak
 
     @property
     def total(self) -> float:
@@ -83,7 +94,7 @@ class Profile:
 
 
 def _sum(kind: str, nodes: list[NodeTime]) -> NodeTime:
-    parts = ("forward", "backward", "flops", "backward_flops")
+    parts = ("forward", "backward", "flops", "backward_flops", "roof")
     return NodeTime(f"{len(nodes)} x {kind}", kind, *(sum(getattr(node, part) for node in nodes) for part in parts))
 
 
@@ -105,13 +116,14 @@ def profile(graph: Graph, batch: int, steps: int = 7) -> Profile:
     steps : int
         Whose median counts.
     """
+    peak = measured_peak(numba.get_num_threads())
     stepper = _Stepper(Network(graph), batch)
     for _ in range(2):
         stepper.step()
     alone = statistics.median(stepper.step() for _ in range(steps))
     laps = [stepper.timed_step() for _ in range(steps)]
     median = {key: statistics.median(lap[key] for lap in laps) for key in laps[0]}
-    return Profile(_node_times(graph, stepper.nodes(), batch, median), alone)
+    return Profile([*_node_times(graph, stepper, median, peak), *_extra_times(stepper, median, peak)], alone, peak)
 
 
 class _Stepper:
@@ -125,9 +137,10 @@ class _Stepper:
         self.updater = SGD(lr=0.001, momentum=0.9).bind(net.parameters, net.device)
         self.bound = PlanLoss(self.loss, net.plan(batch, _TRAINING))
 
-    def nodes(self) -> list[Node]:
+    @property
+    def plan(self) -> Plan:
         """What runs."""
-        return self.net.plan(len(self.x), _TRAINING).nodes
+        return self.net.plan(len(self.x), _TRAINING)
 
     def step(self) -> float:
         """Seconds of one step."""
@@ -164,20 +177,27 @@ class _Clock:
         self.last = time.perf_counter()
 
 
-def _node_times(graph: Graph, nodes: list[Node], batch: int, seconds: dict[tuple[str, str], float]) -> list[NodeTime]:
-    work = {row.name: 2.0 * batch * row.multiply_adds for row in graph.summary()}
+_Medians = dict[tuple[str, str], float]
+
+
+def _node_times(graph: Graph, stepper: _Stepper, seconds: _Medians, peak: Peak) -> Iterator[NodeTime]:
+    work = {row.name: 2.0 * len(stepper.x) * row.multiply_adds for row in graph.summary()}
     first = _without_input_gradient(graph)
-    rows = [
-        (node.name, node.layer.kind, sum(work[name] for name in covers(node)), first.isdisjoint(covers(node)))
-        for node in nodes
-    ]
-    return [
-        NodeTime(
-            name, kind, seconds.get((name, "forward"), 0.0), seconds.get((name, "backward"), 0.0), flops,
-            flops * (2 if both else 1),
-        )
-        for name, kind, flops, both in rows + [(name, name, 0.0, True) for name in EXTRAS]
-    ]  # fmt: skip
+    for node in stepper.plan.nodes:
+        flow, parts = stepper.plan.flows[node.name], covers(node)
+        flops = sum(work[name] for name in parts)
+        back = flops * (2 if first.isdisjoint(parts) else 1)
+        roof = peak.seconds(flops, forward_bytes(node, flow)) + peak.seconds(back, backward_bytes(node, flow))
+        forward, backward = (seconds.get((node.name, way), 0.0) for way in ("forward", "backward"))
+        yield NodeTime(node.name, node.layer.kind, forward, backward, flops, back, roof)
+
+
+def _extra_times(stepper: _Stepper, seconds: _Medians, peak: Peak) -> Iterator[NodeTime]:
+    weights = sum(array.nbytes for array in stepper.net.parameters.values.values())
+    # An update reads weights, velocities and gradients, and writes the first two.
+    moved = {"input": 2 * stepper.x.nbytes, "loss": 2 * stepper.plan.output.nbytes, "update": 5 * weights}
+    for name in EXTRAS:
+        yield NodeTime(name, name, seconds.get((name, "forward"), 0.0), 0.0, roof=peak.seconds(0, moved[name]))
 
 
 def _without_input_gradient(graph: Graph) -> set[str]:

@@ -22,7 +22,11 @@ nnvis bench profile vgg11 --batch 256 --threads 1 --top 40
 nnvis bench profile resnet18 --input-shape 224x224x3 --classes 1000 --batch 8
 """
 
-_COLUMNS = ["…node", "kind", ">forward", ">backward", ">both", ">share", ">Gflop/s", ">back"]
+_COLUMNS = ["…node", "kind", ">forward", ">backward", ">both", ">share", ">Gflop/s", ">back", ">of roof"]
+_LEGEND = """
+of roof: least time for the textbook's operations at {peak.gflops:.0f} Gflop/s, or for each array once at
+{peak.gigabytes:.0f} GB/s (both measured just now, {peak.threads} threads), over the time taken; above 100 % where an
+algorithm multiplies less, or where caches hold the arrays."""
 
 
 def add_arguments(parser: Parser) -> None:
@@ -45,7 +49,9 @@ def run(args: argparse.Namespace) -> int:
     with using_threads(args.threads):
         found = profile(graph, args.batch, args.steps)
     if args.json:
-        console.print_json({"step": found.step, "nodes": [asdict(node) for node in found.nodes]})
+        console.print_json(
+            {"step": found.step, "peak": asdict(found.peak), "nodes": [asdict(node) for node in found.nodes]}
+        )
     else:
         _print(found, args, graph)
     return 0
@@ -65,11 +71,19 @@ def _graph(args: argparse.Namespace) -> Graph:
 def _print(found: Profile, args: argparse.Namespace, graph: Graph) -> None:
     shape = console.shape_text(graph.input_shape)
     print(f"{graph.name} {shape}, batch {args.batch}: a step takes {time_text(found.step)}\n")
-    total = ["in all", "", *_times(sum(n.forward for n in found.nodes), sum(n.backward for n in found.nodes)), "", ""]
+    total = [
+        "in all",
+        "",
+        *_times(sum(n.forward for n in found.nodes), sum(n.backward for n in found.nodes)),
+        "",
+        "",
+        "",
+    ]
     total.insert(5, "")
     console.print_table(_COLUMNS, [_row(node, found) for node in found.by_kind()], total)
     print()
     console.print_table(_COLUMNS, [_row(node, found) for node in found.longest(args.top)])
+    print(_LEGEND.format(peak=found.peak))
 
 
 def _times(forward: float, backward: float) -> list[str]:
@@ -79,7 +93,8 @@ def _times(forward: float, backward: float) -> list[str]:
 def _row(node: NodeTime, found: Profile) -> list[str]:
     share = f"{100 * node.seconds / found.total:.1f} %"
     rates = [_rate(node.flops, node.forward), _rate(node.backward_flops, node.backward)]
-    return [node.name, node.kind, *_times(node.forward, node.backward), share, *rates]
+    roof = f"{100 * node.roof / node.seconds:.0f} %" if node.roof and node.seconds else ""
+    return [node.name, node.kind, *_times(node.forward, node.backward), share, *rates, roof]
 
 
 def _rate(flops: float, seconds: float) -> str:

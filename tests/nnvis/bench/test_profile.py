@@ -30,3 +30,14 @@ def test_work_is_that_of_the_formula_and_the_first_layer_has_no_input_gradient(l
     conv1, conv2 = (next(n for n in lenet.nodes if n.name == name) for name in ("conv1", "conv2"))
     assert conv1.flops == 2 * 8 * 28 * 28 * 6 * 25 and conv1.backward_flops == conv1.flops
     assert conv2.flops == 2 * 8 * 10 * 10 * 16 * 25 * 6 and conv2.backward_flops == 2 * conv2.flops
+
+
+def test_the_roof_is_what_arithmetic_or_memory_allows(lenet):
+    peak, conv2 = lenet.peak, next(n for n in lenet.nodes if n.name == "conv2")
+    x, y, weights = 4 * 8 * 14 * 14 * 6, 4 * 8 * 10 * 10 * 16, 4 * (16 * 25 * 6 + 16)
+    ways = (conv2.flops, x + y + weights), (conv2.backward_flops, 2 * x + y + 2 * weights)
+    assert conv2.roof == pytest.approx(sum(max(f / peak.gflops, b / peak.gigabytes) / 1e9 for f, b in ways))
+    assert all(node.roof >= 0 for node in lenet.nodes)
+    assert next(n for n in lenet.nodes if n.kind == "Flatten").roof == 0
+    update = next(n for n in lenet.nodes if n.name == "update")
+    assert update.roof == pytest.approx(5 * 4 * 61_706 / peak.gigabytes / 1e9)
