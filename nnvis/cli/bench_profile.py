@@ -49,9 +49,8 @@ def run(args: argparse.Namespace) -> int:
     with using_threads(args.threads):
         found = profile(graph, args.batch, args.steps)
     if args.json:
-        console.print_json(
-            {"step": found.step, "peak": asdict(found.peak), "nodes": [asdict(node) for node in found.nodes]}
-        )
+        nodes = [asdict(node) for node in found.nodes]
+        console.print_json({"step": found.step, "peak": asdict(found.peak), "nodes": nodes})
     else:
         _print(found, args, graph)
     return 0
@@ -71,15 +70,8 @@ def _graph(args: argparse.Namespace) -> Graph:
 def _print(found: Profile, args: argparse.Namespace, graph: Graph) -> None:
     shape = console.shape_text(graph.input_shape)
     print(f"{graph.name} {shape}, batch {args.batch}: a step takes {time_text(found.step)}\n")
-    total = [
-        "in all",
-        "",
-        *_times(sum(n.forward for n in found.nodes), sum(n.backward for n in found.nodes)),
-        "",
-        "",
-        "",
-    ]
-    total.insert(5, "")
+    forward, backward = (sum(getattr(node, way) for node in found.nodes) for way in ("forward", "backward"))
+    total = ["in all", "", *_times(forward, backward), *[""] * 4]
     console.print_table(_COLUMNS, [_row(node, found) for node in found.by_kind()], total)
     print()
     console.print_table(_COLUMNS, [_row(node, found) for node in found.longest(args.top)])
