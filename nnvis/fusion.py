@@ -84,6 +84,7 @@ def main_layer(node: Node) -> Layer:
 class _BatchNormActivation(Layer):
     """Batch normalisation, perhaps the addition of a second input, and an activation."""
 
+    repeats: ClassVar[bool] = True
     in_place_backward: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"x", "y", "dy"})
 
@@ -136,6 +137,8 @@ class _BatchNormActivation(Layer):
 class _FoldedConv(Layer):
     """A convolution, the batch normalisation behind it, which inference makes a part of it, and an activation."""
 
+    repeats: ClassVar[bool] = True
+
     conv: Conv2d
     norm: BatchNorm2d
     activation: str
@@ -172,6 +175,10 @@ class _Around(Layer):
 
     inner: Layer
     activation: str
+
+    @property
+    def repeats(self) -> bool:  # type: ignore[override]
+        return self.inner.repeats
 
     @property
     def kind(self) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from nnvis.device import Device
 from nnvis.fusion import FusedNode, full_name, fuse, home, pooled
 from nnvis.graph import INPUT, Graph, Node
-from nnvis.layers.base import Cache, Flow, Shape
+from nnvis.layers.base import Cache, Flow, Layer, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
 from nnvis.parameters import Parameters
 from nnvis.parts import read_in_parts
@@ -276,7 +276,7 @@ class Plan:
         self._idle = [gradient for name, gradient in parameters.gradients.items() if name not in owned]
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
         self._forward_calls = [
-            (node.name, [] if node.layer.is_view else [self._call(node.layer.forward, self.flows[node.name])])
+            (node.name, [] if node.layer.is_view else [self._call(node.layer, "forward", self.flows[node.name])])
             for node in self.nodes
         ]
         self._backward_calls = self._make_backward_calls() if self.mode.backward else []
@@ -300,9 +300,16 @@ class Plan:
             flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
         return flow
 
-    @staticmethod
-    def _call(function: Callable[[Flow], None], flow: Flow) -> Callable[[], None]:
-        return lambda: function(flow)
+    def _call(self, layer: Layer, way: str, flow: Flow) -> Callable[[], None]:
+        function = getattr(layer, way)
+
+        def call() -> None:
+            function(flow)
+
+        if not layer.repeats:
+            return call
+        again = self.device.repeated(call)
+        return lambda: call() if flow.replay else again()
 
     def _make_backward_calls(self) -> list[_Calls]:
         self.gradients: dict[str, np.ndarray] = {
@@ -320,7 +327,7 @@ class Plan:
             ]
             calls = [self._sum_call(each) for each in step.sums]
             if flow.grads or step.masked is not None or any(dx is not None for dx in flow.dxs):
-                calls.insert(0, self._call(node.layer.backward, flow))
+                calls.insert(0, self._call(node.layer, "backward", flow))
             found.append((node.name, calls))
         return found
 
@@ -331,8 +338,8 @@ class Plan:
             self._arena.view(s, shape, self.device.dtype) for s in (each.first, each.second, each.target)
         )
         if each.target is each.first:
-            return lambda: kernels.accumulate(target, second)
-        return lambda: kernels.add_forward(first, second, target)
+            return self.device.repeated(lambda: kernels.accumulate(target, second))
+        return self.device.repeated(lambda: kernels.add_forward(first, second, target))
 
     def written_bytes(self) -> dict[str, int]:
         """Bytes of memory that each node writes anew, its caches among them; 0 for views and what works in place."""

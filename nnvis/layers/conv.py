@@ -49,6 +49,7 @@ class Conv2d(Layer):
     """
 
     family: ClassVar[str] = "convolution"
+    repeats: ClassVar[bool] = True
 
     out_channels: int
     kernel_size: PairLike = 3
