@@ -139,7 +139,7 @@ def _find_gradients(dy, channels, rows, bias, values, places, plan):
         at = 4 * row * (columns // 2) * LANES
         find_in_tiles(
             *(dy + 8 * row * columns * step, step, columns * step, channels, columns // 2),
-            *(2 * row * down, right, down, bias, values + at, places + at),
+            *(2 * row * down, 2 * right, right, down, bias, values + at, places + at, LANES),
         )
 
 

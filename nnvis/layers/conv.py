@@ -117,7 +117,7 @@ class Conv2d(Layer):
             slopes = at.grads["weight"], at.grads.get("bias")
             at.kernels.conv2d_backward_weights(at.x, at.dy, *slopes, *self.how(at), at.pooled)
         if at.dx is not None:
-            at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.how(at))
+            at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.how(at), at.pooled)
 
 
 def _padding(padding: Any, kernel: Pair, dilation: Pair) -> Pair:

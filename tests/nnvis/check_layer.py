@@ -96,7 +96,7 @@ def _check_fast(graph, reference, x, weights, training, dx, gradients) -> None:
 def _spoil(net: nv.Network) -> None:
     """Make sure that the next pass finds nothing of this one."""
     for plan in net._plans.values():
-        for array in [*plan.gradients.values(), *(flow.y for flow in plan.flows.values())]:
+        for array in [*getattr(plan, "gradients", {}).values(), *(flow.y for flow in plan.flows.values())]:
             array.fill(np.nan)
     for array in [*net.parameters.gradients.values(), *net.buffers.values(), *net.parameters.values.values()]:
         array.fill(np.nan)
