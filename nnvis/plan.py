@@ -6,6 +6,7 @@ backward at step ``2 n - i``.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -98,7 +99,8 @@ class Plan:
         if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
             needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
             folding = not (mode.training or mode.backward or exact)
-            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed, folding)
+            apart, pooling = watched | set(self.weights), None if exact else (device.kernels, batch)
+            self.nodes = fuse(self.nodes, self.shapes, apart, needed, folding, pooling)
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()
@@ -301,14 +303,8 @@ class Plan:
         return flow
 
     def _call(self, layer: Layer, way: str, flow: Flow) -> Callable[[], None]:
-        function = getattr(layer, way)
-
-        def call() -> None:
-            function(flow)
-
-        if not layer.repeats:
-            return call
-        again = self.device.repeated(call)
+        call = functools.partial(getattr(layer, way), flow)
+        again = self.device.repeated(call) if layer.repeats else call
         return lambda: call() if flow.replay else again()
 
     def _make_backward_calls(self) -> list[_Calls]:
@@ -332,11 +328,8 @@ class Plan:
         return found
 
     def _sum_call(self, each: _Sum) -> Callable[[], None]:
-        kernels = self.device.kernels
-        shape = (self.batch, *each.shape)
-        first, second, target = (
-            self._arena.view(s, shape, self.device.dtype) for s in (each.first, each.second, each.target)
-        )
+        kernels, dtype, shape = self.device.kernels, self.device.dtype, (self.batch, *each.shape)
+        first, second, target = (self._arena.view(s, shape, dtype) for s in (each.first, each.second, each.target))
         if each.target is each.first:
             return self.device.repeated(lambda: kernels.accumulate(target, second))
         return self.device.repeated(lambda: kernels.add_forward(first, second, target))

@@ -14,13 +14,14 @@ import numpy as np
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
-from kernels.cpu.launch import body, entry, launch
+from kernels.cpu.launch import body, boxed, entry, launch, unboxed
 from kernels.cpu.microkernels import TILE_LANES
 from kernels.cpu.packing import CACHE_LINE, clear_floats, copy_floats
 from kernels.cpu.simd import LANES, load_scalar, store_scalar
 from kernels.cpu.sparse_tiles import (
     WINDOW_TILES,
     find_in_tiles,
+    find_winners,
     window_sums_1,
     window_sums_2,
     window_sums_3,
@@ -137,18 +138,21 @@ def _place_weights(weights, windows, plan):
 
 
 @inner
-def _find_gradients(dy, scratch_row, plan):
+def _find_gradients(dy, winners, row, scratch_row, plan):
     """Gradients of a row of tiles, and where the weights of each begin in a window."""
     channels, columns, width = entry(plan, TARGET_CHANNELS), entry(plan, TARGET_COLUMNS), entry(plan, WIDTH)
-    right, down = entry(plan, RIGHT), entry(plan, DOWN) * entry(plan, WINDOW_LINE)
+    right, down, tiles = entry(plan, RIGHT), entry(plan, DOWN) * entry(plan, WINDOW_LINE), columns // 2
     values, places = scratch_row + 4 * entry(plan, VALUES), scratch_row + 4 * entry(plan, PLACES)
     unused = scratch_row + 4 * (entry(plan, FLOATS) - LANES)
     clear_floats(unused, LANES)
     for o in range(0, channels, LANES):
-        find_in_tiles(
-            *(dy + 4 * o, channels, columns * channels, channels - o, columns // 2),
-            *(down + right, 0, -right, -down, unused, values + 4 * o, places + 4 * o, width),
-        )
+        found = down + right, 0, -right, -down, unused, values + 4 * o, places + 4 * o, width
+        if winners:
+            at = row * tiles * channels + o
+            find_winners(dy + 4 * at, winners + at, channels, channels - o, tiles, *found)
+        else:
+            place = dy + 4 * (2 * row * columns * channels + o)
+            find_in_tiles(place, channels, columns * channels, channels - o, tiles, *found)
 
 
 def _tile(window_sums, rows):
@@ -190,14 +194,14 @@ def _add_windows(values, places, windows, target, plan):
 
 
 @inner
-def _image(dy, windows, dx, scratch_row, plan):
+def _image(dy, winners, windows, dx, scratch_row, plan):
     """Data gradient of one image."""
     rows, columns, width = entry(plan, TARGET_ROWS) // 2, entry(plan, TARGET_COLUMNS), entry(plan, WIDTH)
     line, down, right = entry(plan, IMAGE_LINE), entry(plan, DOWN), entry(plan, RIGHT)
     values, places = scratch_row + 4 * entry(plan, VALUES), scratch_row + 4 * entry(plan, PLACES)
     clear_floats(scratch_row, entry(plan, IMAGE_ROWS) * line)
     for row in range(rows):
-        _find_gradients(dy + 8 * row * columns * entry(plan, TARGET_CHANNELS), scratch_row, plan)
+        _find_gradients(dy, winners, row, scratch_row, plan)
         for tile in range(columns // 2):
             at, target = 4 * tile * width, scratch_row + 8 * (row * down * line + tile * right)
             _add_windows(values + at, places + at, windows, target, plan)
@@ -207,24 +211,29 @@ def _image(dy, windows, dx, scratch_row, plan):
 
 
 @body
-def sparse_windows(job, dy, weights, dx, windows, unused, plan, scratch_row):
+def sparse_windows(job, dy, winners, weights, dx, windows, plan, scratch_row):
     """The first job brings the weights in order; each later one does some images."""
     if job == 0:
         _place_weights(weights, windows, plan)
         return
-    images, jobs = entry(plan, IMAGES), entry(plan, JOBS)
+    images, jobs, who = entry(plan, IMAGES), entry(plan, JOBS), unboxed(winners)
     size = entry(plan, ROWS) * entry(plan, COLUMNS) * entry(plan, CHANNELS)
-    target_size = entry(plan, TARGET_ROWS) * entry(plan, TARGET_COLUMNS) * entry(plan, TARGET_CHANNELS)
+    pixels = entry(plan, TARGET_ROWS) * entry(plan, TARGET_COLUMNS)
+    if who:
+        pixels = (entry(plan, TARGET_ROWS) // 2) * (entry(plan, TARGET_COLUMNS) // 2)
     for image in range(images * (job - 1) // jobs, images * job // jobs):
-        _image(dy + 4 * image * target_size, windows, dx + 4 * image * size, scratch_row, plan)
+        at = image * pixels * entry(plan, TARGET_CHANNELS)
+        _image(dy + 4 * at, who + at if who else 0, windows, dx + 4 * image * size, scratch_row, plan)
 
 
-def backward_data(g: Geometry, dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
-    """Data gradient `dx` of a `dy` with one value a 2x2 tile and channel."""
+def backward_data(
+    g: Geometry, dy: np.ndarray, w: np.ndarray, dx: np.ndarray, winners: np.ndarray | None = None
+) -> None:
+    """Data gradient `dx` of a `dy` with one value a 2x2 tile and channel; or, with `winners`, of the tiles' own."""
     plan = _plan(g)
     header = plan.tolist()
     windows = scratch.floats("sparse windows", header[TARGET_CHANNELS] * header[WINDOW])
     rows = scratch.thread_rows("sparse pixels", header[FLOATS])
-    arrays = dy, w, dx, windows, None
+    arrays = dy, boxed(winners), w, dx, windows
     launch(sparse_windows, 0, 1, True, arrays, plan, rows)
     launch(sparse_windows, 1, header[JOBS], bool(header[SERIAL]), arrays, plan, rows)

@@ -82,6 +82,66 @@ def find_in_tiles(typingctx, dy, step, line, channels, tiles, base, along, right
     return types.void(*[types.intp] * 13), outlined("find_in_tiles", _build_find)
 
 
+def _eight_bytes(b, bytes_, at, size):
+    """Bytes from number `at` on of a row of `size`, as int32 lanes; those past the row are 0."""
+    pointer = b.inttoptr(bytes_, ir.IntType(8).as_pointer())
+    lanes = cgutils.alloca_once(b, INT_VECTOR)
+    with b.if_else(b.icmp_signed(">=", size, INT64(LANES)), likely=True) as (long, short):
+        with long:  # eight bytes that end within the row; those before the first one are shifted out
+            last = b.sub(size, INT64(LANES))
+            first = b.select(b.icmp_signed("<", at, last), at, last)
+            word = b.load(b.bitcast(b.gep(pointer, [first]), INT64.as_pointer()), align=1)
+            word = b.lshr(word, b.mul(b.sub(at, first), INT64(8)))
+            b.store(b.zext(b.bitcast(word, ir.VectorType(ir.IntType(8), LANES)), INT_VECTOR), lanes)
+        with short:
+            b.store(ir.Constant(INT_VECTOR, [0] * LANES), lanes)
+            with cgutils.for_range(b, b.sub(size, at)) as loop:
+                byte = b.zext(b.load(b.gep(pointer, [b.add(at, loop.index)])), INT32)
+                b.store(b.insert_element(b.load(lanes), byte, b.trunc(loop.index, INT32)), lanes)
+    return b.load(lanes)
+
+
+def _build_find_winners(b, args):
+    dy, winners, step, channels, tiles, base, along, right, down, bias, values, places, apart = args
+    dy, bias, values = (float_pointer(b, each) for each in (dy, bias, values))
+    mask, places = first_lanes(b, channels), table_pointer(b, places)
+    beside, below = (_broadcast_int(b, each) for each in (right, down))
+    zero, none = ir.Constant(VECTOR, [0.0] * LANES), ir.Constant(INT_VECTOR, [0] * LANES)
+    one, two, four = (ir.Constant(INT_VECTOR, [number] * LANES) for number in (1, 2, 4))
+    size = b.add(b.mul(b.sub(tiles, INT64(1)), step), channels)  # to the end of the row
+    total = cgutils.alloca_once_value(b, load_at(b, bias, INT64(0)))
+    with cgutils.for_range(b, tiles) as loop:
+        at, place = b.mul(loop.index, apart), b.mul(loop.index, step)
+        winner = _eight_bytes(b, winners, place, size)
+        value = masked_load(b, dy, place, mask)
+        value = b.select(b.icmp_unsigned("<", winner, four), value, zero)
+        shift = b.select(b.icmp_unsigned("!=", b.and_(winner, one), none), beside, none)
+        shift = b.add(shift, b.select(b.icmp_unsigned("!=", b.and_(winner, two), none), below, none))
+        store_at(b, value, values, at)
+        found = b.add(_broadcast_int(b, b.add(base, b.mul(loop.index, along))), shift)
+        b.store(found, b.bitcast(b.gep(places, [at]), INT_VECTOR.as_pointer()), align=4)
+        b.store(b.fadd(b.load(total), value), total)
+    store_at(b, b.load(total), bias, INT64(0))
+
+
+@intrinsic
+def find_winners(typingctx, dy, winners, step, channels, tiles, base, along, right, down, bias, values, places, apart):
+    """What :func:`find_in_tiles` writes, from the gradients of the maxima themselves and the bytes that tell who won.
+
+    Parameters
+    ----------
+    dy, winners : int
+        Addresses of the first tile's. Winners are numbers from 0 to 3 in reading order, or 4 for none.
+    step : int
+        Channels: from a tile's to the next tile's.
+    channels : int
+        From here to the last one of a tile; no more than eight are read.
+    tiles, base, along, right, down, bias, values, places, apart : int
+        As in :func:`find_in_tiles`.
+    """
+    return types.void(*[types.intp] * 13), outlined("find_winners", _build_find_winners)
+
+
 def _make_sparse_outer(rows, row_floats):
     lanes = LANES if row_floats == SHORT else TILE_LANES
     vectors = row_floats // lanes

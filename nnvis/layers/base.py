@@ -172,9 +172,9 @@ class Layer:
     #: what the arrays hold: a plan notes the calls and makes them again without asking the layer.
     repeats: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any):
+    def __init_subclass__(cls, listed: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
+        if listed and not cls.__name__.startswith("_"):
             LAYERS[cls.__name__] = cls
 
     @property

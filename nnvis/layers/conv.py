@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar
 
 from nnvis.errors import ConfigError, ShapeError
@@ -108,6 +109,10 @@ class Conv2d(Layer):
     def how(self, at: Flow) -> tuple[Pair, Pair, Pair, int, str]:
         """Geometry and algorithm."""
         return *self.geometry, "direct" if at.exact else "auto"
+
+    def is_pooled(self, kernels: ModuleType, shape: Shape) -> bool:
+        """Whether `kernels` compute it, for inputs (N, H, W, C), best together with a maximum pool over tiles."""
+        return kernels.conv2d_pool_applies(shape, self._weight_shape(shape[1:]), *self.geometry)
 
     def forward(self, at: Flow) -> None:
         at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self.how(at), at.activation)
