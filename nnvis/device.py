@@ -57,6 +57,10 @@ class Device:
             work()
         yield from importlib.import_module("kernels.cpu.compiling").compiling(list(needed.values()))
 
+    def repeated(self, work: Callable[[], None]) -> Callable[[], None]:
+        """`work`, which is kernel calls with arguments that never change, without the Python between them."""
+        return importlib.import_module("kernels.cpu.repeat").Repeated(work) if self.name == "cpu" else work
+
 
 #: Names for ``device=``, with what each is.
 DEVICES = {

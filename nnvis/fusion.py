@@ -4,6 +4,7 @@ Batch normalisation, the addition of a shortcut and an activation behind it are 
 other each reads and writes the whole activation. Fused, the activation is written once, and the values between are
 never stored. The same goes for the activation of a sum (a convolution, a linear layer, an addition), which is applied
 before the sum leaves the registers; and in front of a maximum pool it is applied to what wins, a quarter of the values.
+A convolution of few channels in front of that is pooled before its sums leave the cache.
 They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the same bits.
 
 Channels that are joined, shuffled and split again are moved but once, from where they were to where they are read.
@@ -17,10 +18,21 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from types import ModuleType
 
-from nnvis.layers.activation import ReLU, ReLU6
-from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, rows
+from nnvis.fused import (
+    ACTIVATIONS,
+    NORM,
+    Activated,
+    ActivatedAdd,
+    Around,
+    BatchNormActivation,
+    FoldedConv,
+    PooledConv,
+    RectifiedMaxPool,
+)
+from nnvis.layers.activation import ReLU
+from nnvis.layers.base import Layer, Shape
 from nnvis.layers.channels import ChannelShuffle
 from nnvis.layers.conv import Conv2d
 from nnvis.layers.linear import Linear
@@ -51,11 +63,7 @@ class FusedNode(Node):
 
     def full_name(self, key: str) -> str:
         """What the network calls a parameter or buffer of the layer."""
-        return f"{self.norm}.{key[len(_NORM) :]}" if key.startswith(_NORM) else f"{self.home}.{key}"
-
-
-#: How names of parameters and buffers of a second node begin.
-_NORM = "norm."
+        return f"{self.norm}.{key[len(NORM) :]}" if key.startswith(NORM) else f"{self.home}.{key}"
 
 
 def full_name(node: Node, key: str) -> str:
@@ -75,157 +83,9 @@ def home(node: Node) -> str:
 
 def main_layer(node: Node) -> Layer:
     """The layer of a node, without what is fused with it."""
-    if isinstance(node.layer, _FoldedConv):
+    if isinstance(node.layer, FoldedConv):
         return node.layer.conv
-    return node.layer.inner if isinstance(node.layer, _Around) else node.layer
-
-
-@dataclass(frozen=True)
-class _BatchNormActivation(Layer):
-    """Batch normalisation, perhaps the addition of a second input, and an activation."""
-
-    in_place_backward: ClassVar[bool] = True
-    backward_reads: ClassVar[frozenset[str]] = frozenset({"x", "y", "dy"})
-
-    norm: BatchNorm2d
-    added: bool
-    activation: str
-
-    def reads_back(self, number: int) -> bool:
-        return number == 0  # not the shortcut
-
-    @property
-    def kind(self) -> str:
-        return " + ".join([self.norm.kind, *["Add"] * self.added, _KINDS[self.activation]])
-
-    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
-        return self.norm.parameters(*shapes)
-
-    def state(self, *shapes: Shape) -> dict[str, Buffer]:
-        return self.norm.state(*shapes)
-
-    def caches(self, *shapes: Shape) -> dict[str, Cache]:
-        return self.norm.caches(*shapes) | {"offset": Cache((shapes[0][-1],), per_example=False)}
-
-    def forward(self, at: Flow) -> None:
-        x, y, gamma, beta = rows(at.xs[0]), rows(at.y), at.params["weight"], at.params["bias"]
-        shortcut = rows(at.xs[1]) if self.added else None
-        running = at.buffers["running_mean"], at.buffers["running_var"]
-        if not at.training:
-            at.kernels.batch_norm_activation_forward_inference(
-                x, gamma, beta, *running, shortcut, y, self.norm.eps, self.activation
-            )
-            return
-        batch = at.caches["mean"], at.caches["inv_std"], at.caches["offset"]
-        rates = 0.0 if at.replay else self.norm.momentum, self.norm.eps
-        at.kernels.batch_norm_activation_forward_train(
-            x, gamma, beta, shortcut, y, *batch, *running, *rates, self.activation
-        )
-
-    def backward(self, at: Flow) -> None:
-        batch = at.caches["mean"], at.caches["inv_std"], at.caches["offset"]
-        dx = rows(at.dxs[0] if at.dxs[0] is not None else at.dy)
-        shortcut = (rows(at.y), rows(at.dxs[1])) if self.added else (None, None)  # type: ignore[arg-type]
-        at.kernels.batch_norm_activation_backward_train(
-            rows(at.xs[0]), at.params["weight"], *batch, shortcut[0], rows(at.dy), dx, shortcut[1],
-            at.grads["weight"], at.grads["bias"], self.activation,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _FoldedConv(Layer):
-    """A convolution, the batch normalisation behind it, which inference makes a part of it, and an activation."""
-
-    conv: Conv2d
-    norm: BatchNorm2d
-    activation: str
-
-    @property
-    def kind(self) -> str:
-        kinds = [self.conv.kind, self.norm.kind]
-        return " + ".join(kinds if self.activation == "none" else [*kinds, _KINDS[self.activation]])
-
-    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
-        behind = self.norm.parameters(self.conv.output_shape(*shapes))
-        return self.conv.parameters(*shapes) | {_NORM + key: value for key, value in behind.items()}
-
-    def state(self, *shapes: Shape) -> dict[str, Buffer]:
-        behind = self.norm.state(self.conv.output_shape(*shapes))
-        return {_NORM + key: value for key, value in behind.items()}
-
-    def multiply_adds(self, *shapes: Shape) -> int:
-        return self.conv.multiply_adds(*shapes)
-
-    def forward(self, at: Flow) -> None:
-        norm = at.params["norm.weight"], at.params["norm.bias"]
-        running = at.buffers["norm.running_mean"], at.buffers["norm.running_var"]
-        *geometry, algorithm = self.conv.how(at)
-        at.kernels.conv2d_norm_forward(
-            at.x, at.params["weight"], at.params.get("bias"), *norm, *running, at.y, *geometry, self.norm.eps,
-            algorithm, self.activation,
-        )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Around(Layer):
-    """A layer that also applies an activation, on the way."""
-
-    inner: Layer
-    activation: str
-
-    @property
-    def kind(self) -> str:
-        return f"{self.inner.kind} + {_KINDS[self.activation]}"
-
-    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
-        return self.inner.parameters(*shapes)
-
-    def caches(self, *shapes: Shape) -> dict[str, Cache]:
-        return self.inner.caches(*shapes)
-
-    def forward(self, at: Flow) -> None:
-        at.activation = self.activation
-        self.inner.forward(at)
-
-    def backward(self, at: Flow) -> None:
-        self.inner.backward(at)
-
-
-@dataclass(frozen=True)
-class _Activated(_Around):
-    """A convolution or linear layer, and an activation. Which sums it let pass is told by its output."""
-
-    masks_gradient: ClassVar[bool] = True
-    backward_reads: ClassVar[frozenset[str]] = frozenset({"x", "y", "dy"})
-
-    def backward(self, at: Flow) -> None:
-        getattr(at.kernels, f"{self.activation}_backward")(at.y, at.arrived, at.dy)
-        super().backward(at)
-
-
-@dataclass(frozen=True)
-class _ActivatedAdd(_Activated):
-    """An addition and an activation: all that was added gets the masked gradient."""
-
-    arity: ClassVar[int | None] = None
-    passes_gradient: ClassVar[bool] = True
-    backward_reads: ClassVar[frozenset[str]] = frozenset({"y", "dy"})
-
-
-@dataclass(frozen=True)
-class _RectifiedMaxPool(_Around):
-    """ReLU and a maximum pool: the largest value, or 0 where none is above, and then no gradient."""
-
-    backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
-
-    @property
-    def kind(self) -> str:
-        return f"{_KINDS[self.activation]} + {self.inner.kind}"
-
-
-#: Activations that can be fused with what is in front of them.
-_ACTIVATIONS: dict[type[Layer], str] = {ReLU: "relu", ReLU6: "relu6"}
-_KINDS = {word: layer.__name__ for layer, word in _ACTIVATIONS.items()}
+    return node.layer.inner if isinstance(node.layer, Around) else node.layer
 
 
 def fuse(
@@ -234,6 +94,7 @@ def fuse(
     apart: Collection[str],
     needed: Collection[str],
     folding: bool = False,
+    pooling: tuple[ModuleType, int] | None = None,
 ) -> list[Node]:
     """The nodes, with those that go together replaced by one.
 
@@ -250,8 +111,10 @@ def fuse(
     folding : bool
         Whether batch normalisation becomes a part of the convolution before it. Only where its statistics are constants
         and nothing flows back; results are equal up to rounding.
+    pooling : (module, int) or None
+        The kernels and the batch size, by which convolutions are computed together with the pool behind them, or not.
     """
-    return _Fusion(nodes, shapes, apart, needed).fused(folding)
+    return _Fusion(nodes, shapes, apart, needed, pooling).fused(folding)
 
 
 def pooled(nodes: list[Node], outputs: Collection[str]) -> frozenset[str]:
@@ -270,7 +133,7 @@ def pooled(nodes: list[Node], outputs: Collection[str]) -> frozenset[str]:
     found = set()
     for node in nodes:
         layer = only_reader(node.name)
-        if type(layer) in _ACTIVATIONS:
+        if type(layer) in ACTIVATIONS:
             layer = only_reader(readers[node.name][0].name)
         if isinstance(layer, MaxPool2d) and layer.has_tiles:
             found.add(node.name)
@@ -280,8 +143,15 @@ def pooled(nodes: list[Node], outputs: Collection[str]) -> frozenset[str]:
 class _Fusion:
     """Finds the nodes that go together."""
 
-    def __init__(self, nodes: list[Node], shapes: Mapping[str, Shape], apart: Collection[str], needed: Collection[str]):
-        self.nodes, self.shapes, self.needed = nodes, shapes, needed
+    def __init__(
+        self,
+        nodes: list[Node],
+        shapes: Mapping[str, Shape],
+        apart: Collection[str],
+        needed: Collection[str],
+        pooling: tuple[ModuleType, int] | None,
+    ):
+        self.nodes, self.shapes, self.needed, self.pooling = nodes, shapes, needed, pooling
         self.by_name = {node.name: node for node in nodes}
         self.readers: dict[str, list[Node]] = defaultdict(list)
         for node in nodes:
@@ -296,7 +166,15 @@ class _Fusion:
         folds = (self._folded_and_activated, self._folded) if folding else ()
         found: dict[str, FusedNode] = {}
         covered: set[str] = set()
-        for rule in (*folds, self._normalised, self._pooled, self._activated, self._shuffled_part, self._shuffled):
+        for rule in (
+            *folds,
+            self._normalised,
+            self._pooled_sum,
+            self._pooled,
+            self._activated,
+            self._shuffled_part,
+            self._shuffled,
+        ):
             for node in self.nodes:
                 each = rule(node)
                 if each is not None and covered.isdisjoint(each.covers):
@@ -315,20 +193,20 @@ class _Fusion:
         if before is None or not isinstance(last.layer, BatchNorm2d) or type(before.layer) is not Conv2d:
             return None
         name, *_ = *covered, last.name
-        layer = _FoldedConv(before.layer, last.layer, activation)
+        layer = FoldedConv(before.layer, last.layer, activation)
         return FusedNode(name, layer, before.inputs, before.name, (before.name, last.name, *covered), last.name)
 
     def _folded_and_activated(self, last: Node) -> FusedNode | None:
         """A convolution, batch normalisation and the activation `last`."""
         before = self._before(last)
-        if before is None or type(last.layer) not in _ACTIVATIONS:
+        if before is None or type(last.layer) not in ACTIVATIONS:
             return None
-        return self._folded(before, _ACTIVATIONS[type(last.layer)], (last.name,))
+        return self._folded(before, ACTIVATIONS[type(last.layer)], (last.name,))
 
     def _normalised(self, last: Node) -> FusedNode | None:
         """Batch normalisation, perhaps an addition, and the activation `last`."""
         before = self._before(last)
-        if before is None or type(last.layer) not in _ACTIVATIONS:
+        if before is None or type(last.layer) not in ACTIVATIONS:
             return None
         if isinstance(before.layer, BatchNorm2d):
             return _together(before, (), last, (before.name, last.name))
@@ -340,13 +218,28 @@ class _Fusion:
                     return _together(norm, (other,), last, (name, before.name, last.name))  # type: ignore[arg-type]
         return None
 
+    def _pooled_sum(self, last: Node) -> FusedNode | None:
+        """A convolution, perhaps ReLU, and the maximum pool `last` over tiles."""
+        first, between, activation = self._before(last), [], "none"
+        if first is None or self.pooling is None or not (isinstance(last.layer, MaxPool2d) and last.layer.has_tiles):
+            return None
+        if type(first.layer) is ReLU:
+            between, activation, first = [first.name], ACTIVATIONS[ReLU], self._before(first)
+        if first is None or type(first.layer) is not Conv2d:
+            return None
+        kernels, batch = self.pooling
+        if not first.layer.is_pooled(kernels, (batch, *self.shapes[first.inputs[0]])):
+            return None
+        layer = PooledConv(first.layer, activation, last.layer)
+        return FusedNode(last.name, layer, first.inputs, first.name, (first.name, *between, last.name))
+
     def _pooled(self, last: Node) -> FusedNode | None:
         """ReLU and the maximum pool `last` over tiles."""
         before = self._before(last)
         tiles = isinstance(last.layer, MaxPool2d) and last.layer.has_tiles
         if before is None or not tiles or type(before.layer) is not ReLU:
             return None
-        layer = _RectifiedMaxPool(last.layer, _ACTIVATIONS[ReLU])
+        layer = RectifiedMaxPool(last.layer, ACTIVATIONS[ReLU])
         return FusedNode(last.name, layer, before.inputs, last.name, (before.name, last.name))
 
     def _shuffled(self, last: Node, part: tuple[int, int] | None = None) -> FusedNode | None:
@@ -377,16 +270,16 @@ class _Fusion:
     def _activated(self, last: Node) -> FusedNode | None:
         """A sum and the activation `last`."""
         before = self._before(last)
-        if before is None or type(last.layer) not in _ACTIVATIONS or type(before.layer) not in _SUMS:
+        if before is None or type(last.layer) not in ACTIVATIONS or type(before.layer) not in _SUMS:
             return None
-        layer = _SUMS[type(before.layer)](before.layer, _ACTIVATIONS[type(last.layer)])
+        layer = _SUMS[type(before.layer)](before.layer, ACTIVATIONS[type(last.layer)])
         return FusedNode(last.name, layer, before.inputs, before.name, (before.name, last.name))
 
 
 #: Layers that can apply an activation to their sums.
-_SUMS: dict[type[Layer], type[_Activated]] = {Conv2d: _Activated, Linear: _Activated, Add: _ActivatedAdd}
+_SUMS: dict[type[Layer], type[Activated]] = {Conv2d: Activated, Linear: Activated, Add: ActivatedAdd}
 
 
 def _together(norm: Node, shortcut: tuple[str, ...], last: Node, covers: tuple[str, ...]) -> FusedNode:
-    layer = _BatchNormActivation(norm.layer, bool(shortcut), _ACTIVATIONS[type(last.layer)])  # type: ignore[arg-type]
+    layer = BatchNormActivation(norm.layer, bool(shortcut), ACTIVATIONS[type(last.layer)])  # type: ignore[arg-type]
     return FusedNode(last.name, layer, (*norm.inputs, *shortcut), norm.name, covers)

@@ -30,6 +30,8 @@ class Loss:
     name: ClassVar[str] = ""
     #: Where the classes are: "argmax" of the outputs, "threshold" (an output above 0 says yes), or "none".
     decision: ClassVar[str] = "none"
+    #: Both passes are kernel calls alone, on targets that were copied to the work array "targets" and checked.
+    repeats: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -85,14 +87,22 @@ class BoundLoss:
         self._kernels = device.kernels
         self.losses = np.zeros(len(output), device.dtype)
         self.work = loss.work(output)
+        self._again = device.repeated(lambda: self._compute(self.work["targets"])) if loss.repeats else None
 
     def __call__(self, targets: Any) -> float:
         """Mean loss for these targets (N,) or (N, ...)."""
         checked = self.loss.check_targets(targets, self.output.shape)
-        self.loss.forward(self._kernels, self, checked)
-        if self.gradient is not None:
-            self.loss.backward(self._kernels, self, checked)
+        if self._again is None:
+            self._compute(checked)
+        else:
+            self.work["targets"][...] = checked
+            self._again()
         return float(self.losses.sum(dtype=np.float64)) / self.losses.size
+
+    def _compute(self, targets: np.ndarray) -> None:
+        self.loss.forward(self._kernels, self, targets)
+        if self.gradient is not None:
+            self.loss.backward(self._kernels, self, targets)
 
 
 class PlanLoss:
@@ -138,6 +148,7 @@ class CrossEntropy(Loss):
 
     name: ClassVar[str] = "cross_entropy"
     decision: ClassVar[str] = "argmax"
+    repeats: ClassVar[bool] = True
 
     label_smoothing: float = 0.0
 
@@ -175,7 +186,7 @@ class CrossEntropy(Loss):
         return labels
 
     def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        return {"probs": np.zeros_like(output)}
+        return {"probs": np.zeros_like(output), "targets": np.zeros(len(output), np.int64)}
 
     def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
         kernels.softmax_cross_entropy_forward(at.output, targets, at.work["probs"], at.losses, self.label_smoothing)

@@ -6,6 +6,7 @@ backward at step ``2 n - i``.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import numpy as np
 from nnvis.device import Device
 from nnvis.fusion import FusedNode, full_name, fuse, home, pooled
 from nnvis.graph import INPUT, Graph, Node
-from nnvis.layers.base import Cache, Flow, Shape
+from nnvis.layers.base import Cache, Flow, Layer, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
 from nnvis.parameters import Parameters
 from nnvis.parts import read_in_parts
@@ -98,7 +99,8 @@ class Plan:
         if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
             needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
             folding = not (mode.training or mode.backward or exact)
-            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed, folding)
+            apart, pooling = watched | set(self.weights), None if exact else (device.kernels, batch)
+            self.nodes = fuse(self.nodes, self.shapes, apart, needed, folding, pooling)
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()
@@ -276,7 +278,7 @@ class Plan:
         self._idle = [gradient for name, gradient in parameters.gradients.items() if name not in owned]
         self._random = [(n.name, self.flows[n.name]) for n in self.nodes if n.layer.is_random]
         self._forward_calls = [
-            (node.name, [] if node.layer.is_view else [self._call(node.layer.forward, self.flows[node.name])])
+            (node.name, [] if node.layer.is_view else [self._call(node.layer, "forward", self.flows[node.name])])
             for node in self.nodes
         ]
         self._backward_calls = self._make_backward_calls() if self.mode.backward else []
@@ -300,9 +302,10 @@ class Plan:
             flow.caches[key] = self._arena.view(self._caches[node.name, key], shape, self._cache_dtype(cache.dtype))
         return flow
 
-    @staticmethod
-    def _call(function: Callable[[Flow], None], flow: Flow) -> Callable[[], None]:
-        return lambda: function(flow)
+    def _call(self, layer: Layer, way: str, flow: Flow) -> Callable[[], None]:
+        call = functools.partial(getattr(layer, way), flow)
+        again = self.device.repeated(call) if layer.repeats else call
+        return lambda: call() if flow.replay else again()
 
     def _make_backward_calls(self) -> list[_Calls]:
         self.gradients: dict[str, np.ndarray] = {
@@ -320,19 +323,16 @@ class Plan:
             ]
             calls = [self._sum_call(each) for each in step.sums]
             if flow.grads or step.masked is not None or any(dx is not None for dx in flow.dxs):
-                calls.insert(0, self._call(node.layer.backward, flow))
+                calls.insert(0, self._call(node.layer, "backward", flow))
             found.append((node.name, calls))
         return found
 
     def _sum_call(self, each: _Sum) -> Callable[[], None]:
-        kernels = self.device.kernels
-        shape = (self.batch, *each.shape)
-        first, second, target = (
-            self._arena.view(s, shape, self.device.dtype) for s in (each.first, each.second, each.target)
-        )
+        kernels, dtype, shape = self.device.kernels, self.device.dtype, (self.batch, *each.shape)
+        first, second, target = (self._arena.view(s, shape, dtype) for s in (each.first, each.second, each.target))
         if each.target is each.first:
-            return lambda: kernels.accumulate(target, second)
-        return lambda: kernels.add_forward(first, second, target)
+            return self.device.repeated(lambda: kernels.accumulate(target, second))
+        return self.device.repeated(lambda: kernels.add_forward(first, second, target))
 
     def written_bytes(self) -> dict[str, int]:
         """Bytes of memory that each node writes anew, its caches among them; 0 for views and what works in place."""

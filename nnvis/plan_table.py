@@ -63,7 +63,7 @@ def _algorithms(plan: Plan, node: Node) -> dict[str, str]:
     layer = main_layer(node)
     if not isinstance(layer, Conv2d) or plan.device.name != "cpu":
         return {}
-    source, target = plan.shapes[node.inputs[0]], plan.shapes[node.name]
+    source, target = plan.shapes[node.inputs[0]], plan.shapes[home(node)]
     passes = ["forward", *["data"] * plan.hands_back(node.name), *["weights"] * plan.mode.backward]
     if layer.groups == source[2] == layer.out_channels:
         return dict.fromkeys(passes, "depthwise")

@@ -52,6 +52,11 @@ from kernels.cpu.conv import (
 from kernels.cpu.conv_norm import (
     conv2d_norm_forward,
 )
+from kernels.cpu.conv_pool import (
+    conv2d_pool_applies,
+    conv2d_pool_backward,
+    conv2d_pool_forward,
+)
 from kernels.cpu.deform_conv import (
     deform_conv2d_backward_data,
     deform_conv2d_backward_weights,
@@ -168,6 +173,9 @@ __all__ = [
     "conv2d_backward_weights",
     "conv2d_forward",
     "conv2d_norm_forward",
+    "conv2d_pool_applies",
+    "conv2d_pool_backward",
+    "conv2d_pool_forward",
     "copy_columns",
     "deform_conv2d_backward_data",
     "deform_conv2d_backward_weights",

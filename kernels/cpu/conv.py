@@ -15,6 +15,7 @@ from kernels.cpu import (
     conv_folded,
     conv_planes,
     conv_sparse,
+    conv_sparse_data,
     conv_tables,
     conv_weights,
     depthwise,
@@ -82,6 +83,7 @@ def conv2d_backward_data(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    pooled: bool = False,
 ) -> None:
     """Gradient with respect to the input.
 
@@ -94,16 +96,21 @@ def conv2d_backward_data(
     stride, padding, dilation : (int, int)
     groups : int
     algorithm : str
-        As in :func:`conv2d_forward`.
+        As in :func:`conv2d_forward`; and "sparse" if `pooled`.
+    pooled : bool
+        A promise that `dy` is what a maximum over 2x2 tiles handed back: of every tile at most one value of a channel
+        is not 0, and an odd last row and column are 0.
     """
     g = convolution(dx.shape, dy.shape, w.shape[:2], stride, padding, dilation, groups)
-    chosen = conv_choice.resolve(g, "data", algorithm)
+    chosen = conv_choice.resolve(g, "data", algorithm, pooled)
     if outputs := conv_choice.OUTPUTS[chosen]:
         winograd.run(g, outputs, True, dy, w, None, dx)
     elif chosen == "planes":
         conv_planes.run(g, True, dy, w, None, dx)
     elif chosen == "folded":
         conv_folded.backward_data(g, dy, w, dx)
+    elif chosen == "sparse":
+        conv_sparse_data.backward_data(g, dy, w, dx)
     elif depthwise.handles(g):
         depthwise.run(g, True, dy, w, None, dx)
     else:
@@ -137,8 +144,7 @@ def conv2d_backward_weights(
     algorithm : str
         As in :func:`conv2d_forward`; and "sparse" if `pooled`.
     pooled : bool
-        A promise that `dy` is what a maximum over 2x2 tiles handed back: of every tile at most one value of a channel
-        is not 0, and an odd last row and column are 0.
+        As in :func:`conv2d_backward_data`.
     """
     g = convolution(x.shape, dy.shape, dw.shape[:2], stride, padding, dilation, groups)
     chosen = conv_choice.resolve(g, "weights", algorithm, pooled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 
-from kernels.cpu import conv_folded, conv_sparse, plane_plan
+from kernels.cpu import conv_folded, conv_sparse, conv_sparse_data, plane_plan
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.microkernels import NARROW, NARROW_RUN, TILE_LANES
 from kernels.cpu.winograd_plan import Tiling, applies, tile_passes, tiling
@@ -30,6 +30,8 @@ START = {"forward": 150_000, "data": 150_000, "weights": -800_000}
 RUN, NARROW_PASS, PLANE_FLOAT = 8, {"forward": 1.0, "data": 1.3, "weights": 1.3}, 20
 #: What a multiply-add with a vector that lies anywhere in memory costs, and to find one gradient behind a pool.
 SPARSE, FOUND = 3.4 if TILE_LANES == 16 else 2.4, 16
+#: To add a float of a window to an image, or to copy one of an image.
+ADDED = 4
 #: What it costs to write and to fold one float of the columns of a folded data gradient.
 FOLD = 25
 #: With fewer channels to sum over, vectors of tiles are mostly empty.
@@ -64,9 +66,9 @@ def choose(g: Geometry, which: str, pooled: bool = False) -> str:
         costs["planes"] = cost
     if which == "data" and conv_folded.handles(g) and (cost := _folded_cost(g)) < GAIN * _narrow_cost(g, which):
         costs["folded"] = cost
-    if pooled and which == "weights" and conv_sparse.applies(g):
+    if pooled and _sparse_applies(g, which):
         least = _narrow_cost(g, which) if narrow else _direct_cost(g, which)
-        if (cost := _sparse_cost(g)) < GAIN * least:
+        if (cost := _sparse_cost(g, which)) < GAIN * least:
             costs["sparse"] = cost
     return min(costs, key=costs.__getitem__, default="direct")
 
@@ -112,7 +114,16 @@ def _folded_cost(g: Geometry) -> float:
     return _direct_cost(columns, "data") + FOLD * g.images * math.prod(columns.input)
 
 
-def _sparse_cost(g: Geometry) -> float:
+def _sparse_applies(g: Geometry, which: str) -> bool:
+    if which == "forward":
+        return False
+    return conv_sparse.applies(g) if which == "weights" else conv_sparse_data.applies(g)
+
+
+def _sparse_cost(g: Geometry, which: str) -> float:
+    if which == "data":
+        products, floats = conv_sparse_data.work(g)
+        return SPARSE * products + ADDED * floats
     products, gradients = conv_sparse.work(g)
     return SPARSE * products + FOUND * gradients
 
@@ -148,9 +159,9 @@ def resolve(g: Geometry, which: str, algorithm: str, pooled: bool = False) -> st
             "folded sums are for data gradients with stride 1, one group, few channels and taps for a vector, not "
             f"for {which} with stride {g.stride}, {g.groups} groups and kernel {g.kernel} from {g.input} to {g.output}."
         )
-    if algorithm == "sparse" and not (pooled and which == "weights" and conv_sparse.applies(g)):
+    if algorithm == "sparse" and not (pooled and _sparse_applies(g, which)):
         raise ValueError(
-            "sparse sums are for weight gradients behind a pool, without groups and dilation and with few weights, not "
+            "sparse sums are for gradients behind a pool, without groups and dilation and with few weights, not "
             f"for {which} with kernel {g.kernel}, {g.groups} groups and dilation {g.dilation} from {g.input} to "
             f"{g.output}."
         )

@@ -14,6 +14,7 @@ from kernels.cpu.conv_plan import Geometry, even_parts
 from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import SMALL, run_jobs
 from kernels.cpu.microkernels import NARROW, TILE_LANES
+from kernels.cpu.packing import clear_floats, copy_floats
 from kernels.cpu.simd import LANES, add, address, load, splat
 from kernels.cpu.tails import write
 
@@ -60,21 +61,23 @@ def fold_columns(taps, run, count, dx, kernel_width, padding):
     run_jobs(_fold_row, arguments, dx.shape[0] * dx.shape[1], dx.size < SMALL)
 
 
-def _filled_up(w: np.ndarray, run: int) -> np.ndarray:
+@kernel("void(f4[:,:,:,::1], f4[::1], i8)", parallel=False)
+def fill_up_rows(w, filled, run):
     """Weights (KH, 1, run, C_out) of :func:`columns`, with zeros past the taps of a row."""
-    height, width, channels, outputs = w.shape
-    filled = scratch.floats("folded weights", height * run * outputs)[: height * run * outputs]
-    filled = filled.reshape(height, 1, run, outputs)
-    filled[:, 0, : width * channels] = w.reshape(height, width * channels, outputs)
-    filled[:, 0, width * channels :] = 0.0
-    return filled
+    row, whole = w.shape[1] * w.shape[2] * w.shape[3], run * w.shape[3]
+    for i in range(w.shape[0]):
+        place = address(filled) + 4 * i * whole
+        copy_floats(place, address(w) + 4 * i * row, row)
+        clear_floats(place + 4 * row, whole - row)
 
 
 def backward_data(g: Geometry, dy: np.ndarray, w: np.ndarray, dx: np.ndarray) -> None:
     """Data gradient `dx`, a block of images at a time."""
     height, count, run = columns(g, 1).input
     size = height * count * run
-    weights, images = _filled_up(w, run), max(1, MOST_FLOATS // max(1, size))
+    weights = scratch.floats("folded weights", w.shape[0] * run * w.shape[3])
+    images = max(1, MOST_FLOATS // max(1, size))
+    fill_up_rows(w, weights, run)
     for first, last in even_parts(g.images, images):
         # vectors reach past the last tap
         taps = scratch.floats("folded columns", (last - first) * size + LANES)

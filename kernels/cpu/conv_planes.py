@@ -12,7 +12,7 @@ from kernels.cpu import plane_plan as pp
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
-from kernels.cpu.launch import body, entry, launch
+from kernels.cpu.launch import body, boxed, entry, launch, unboxed
 from kernels.cpu.microkernels import TILE_LANES
 from kernels.cpu.packing import activate_floats, add_floats, add_row_sums, clear_floats, copy_floats
 from kernels.cpu.plane_tiles import (
@@ -30,6 +30,7 @@ from kernels.cpu.plane_tiles import (
     planes_of_pixels,
 )
 from kernels.cpu.simd import LANES, add, lane_total, load, load_scalar, store_scalar
+from kernels.cpu.tile_pooling import few_maxima
 
 _DOT_4, _DOT_6, _DOT_8 = (DOT_VECTORS[channels] * TILE_LANES for channels in (4, 6, 8))
 _TAPS_4, _TAPS_6, _TAPS_8 = (OUTER_TAPS[channels] for channels in (4, 6, 8))
@@ -106,9 +107,9 @@ def _source_planes(x, first, count, planes, plan):
 @inner
 def _band(band, x, planes, plan):
     """Fill the source planes of a band; return its image, first row, and number of rows."""
-    bands, rows = entry(plan, pp.BANDS), entry(plan, pp.TARGET_ROWS)
-    image, part = band // bands, band % bands
-    first, last = rows * part // bands, rows * (part + 1) // bands
+    bands, unit = entry(plan, pp.BANDS), entry(plan, pp.UNIT)
+    image, part, units = band // bands, band % bands, entry(plan, pp.TARGET_ROWS) // unit
+    first, last = units * part // bands * unit, units * (part + 1) // bands * unit
     size = entry(plan, pp.SOURCE_ROWS) * entry(plan, pp.SOURCE_COLUMNS) * entry(plan, pp.SOURCE_CHANNELS)
     count = last - first + entry(plan, pp.REACH)
     _source_planes(x + 4 * image * size, first - entry(plan, pp.TOP), count, planes, plan)
@@ -148,23 +149,48 @@ def _dot_tiles(planes, packed, sums, pixels, plan):
             dot_planes_8(planes + 4 * p, taps, count, packed, start, sums + 4 * p, plane)
 
 
+@inner
+def _write_rows(sums, rows, y, plan):
+    """Bring the sums of a band to its pixels."""
+    columns, channels, line = entry(plan, pp.TARGET_COLUMNS), entry(plan, pp.TARGET_CHANNELS), entry(plan, pp.LINE)
+    for row in range(rows):
+        place = y + 4 * row * columns * channels
+        _join_row(sums + 4 * row * line, entry(plan, pp.TARGET_PLANE), columns, channels, place)
+    if entry(plan, pp.ACTIVATION):
+        activate_floats(y, rows * columns * channels, entry(plan, pp.ACTIVATION))
+
+
+@inner
+def _write_maxima(sums, rows, pixels, y, winners, plan):
+    """The same, pooled: two rows of pixels, which stay in the first-level cache, become one."""
+    columns, channels, line = entry(plan, pp.TARGET_COLUMNS), entry(plan, pp.TARGET_CHANNELS), entry(plan, pp.LINE)
+    least = np.float32(0.0) if entry(plan, pp.ACTIVATION) else np.float32(np.nan)
+    for row in range(0, rows, 2):
+        for i in range(2):
+            place = pixels + 4 * i * columns * channels
+            _join_row(sums + 4 * (row + i) * line, entry(plan, pp.TARGET_PLANE), columns, channels, place)
+        at = row // 2 * (columns // 2) * channels
+        few_maxima(pixels, y + 4 * at, winners + at, 2, columns, 1, columns // 2, channels, least, 0)
+
+
 @body
-def plane_dots(job, x, weights, bias, y, unused, plan, scratch_row):
-    """The bands of one job, from source pixels `x` to target pixels `y`."""
+def plane_dots(job, x, weights, bias, y, winners, plan, scratch_row):
+    """The bands of one job, from source pixels `x` to target pixels `y`, or to those of a pool and its winners."""
     jobs, bands = entry(plan, pp.JOBS), entry(plan, pp.TOTAL_BANDS)
     columns, channels, line = entry(plan, pp.TARGET_COLUMNS), entry(plan, pp.TARGET_CHANNELS), entry(plan, pp.LINE)
     planes, sums = scratch_row + 4 * entry(plan, pp.SOURCE_PLACE), scratch_row + 4 * entry(plan, pp.RESULT_PLACE)
+    pixels, who = scratch_row + 4 * entry(plan, pp.PIXEL_PLACE), unboxed(winners)
     _pack_weights(weights, bias, scratch_row, plan)
     clear_floats(planes, entry(plan, pp.SOURCE_CHANNELS) * entry(plan, pp.PLANE))
     for band in range(bands * job // jobs, bands * (job + 1) // jobs):
         image, first, rows = _band(band, x, planes, plan)
         _dot_tiles(planes, scratch_row, sums, (rows - 1) * line + columns, plan)
-        target = y + 4 * (image * entry(plan, pp.TARGET_ROWS) + first) * columns * channels
-        for row in range(rows):
-            place = target + 4 * row * columns * channels
-            _join_row(sums + 4 * row * line, entry(plan, pp.TARGET_PLANE), columns, channels, place)
-        if entry(plan, pp.ACTIVATION):
-            activate_floats(target, rows * columns * channels, entry(plan, pp.ACTIVATION))
+        at = image * entry(plan, pp.TARGET_ROWS) + first
+        if who:
+            at = at // 2 * (columns // 2) * channels
+            _write_maxima(sums, rows, pixels, y + 4 * at, who + at, plan)
+        else:
+            _write_rows(sums, rows, y + 4 * at * columns * channels, plan)
 
 
 def run(
@@ -175,14 +201,18 @@ def run(
     b: np.ndarray | None,
     y: np.ndarray,
     activation: str = "none",
+    winners: np.ndarray | None = None,
 ) -> None:
-    """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx)."""
+    """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx).
+
+    With `winners` (bytes) a forward pass writes maxima over 2x2 tiles and who they are.
+    """
     if y.size == 0:
         return
-    plan = pp.dot_plan(g, backward, activation)
+    plan = pp.dot_plan(g, backward, activation, winners is not None)
     header = plan[: pp.HEADER].tolist()
     rows = scratch.thread_rows("planes", header[pp.FLOATS])
-    launch(plane_dots, 0, header[pp.JOBS], bool(header[pp.SERIAL]), (x, w, b, y, None), plan, rows)
+    launch(plane_dots, 0, header[pp.JOBS], bool(header[pp.SERIAL]), (x, w, b, y, boxed(winners)), plan, rows)
 
 
 # --- weight gradient -----------------------------------------------------------------------------------------

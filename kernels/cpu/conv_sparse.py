@@ -13,7 +13,7 @@ import numpy as np
 from kernels.cpu import scratch
 from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
-from kernels.cpu.launch import body, entry, launch
+from kernels.cpu.launch import body, boxed, entry, launch, unboxed
 from kernels.cpu.microkernels import TILE_LANES
 from kernels.cpu.packing import CACHE_LINE, add_floats, clear_floats, copy_floats
 from kernels.cpu.simd import LANES, load_scalar, store_scalar
@@ -21,6 +21,7 @@ from kernels.cpu.sparse_tiles import (
     LONG,
     SHORT,
     find_in_tiles,
+    find_winners,
     long_outer_1,
     long_outer_3,
     long_outer_5,
@@ -131,16 +132,18 @@ def _copy_source(x, first, source, plan):
 
 
 @inner
-def _find_gradients(dy, channels, rows, bias, values, places, plan):
+def _find_gradients(dy, winners, channels, rows, bias, values, places, plan):
     """Gradients and places of eight channels of some rows of tiles; add the gradients to the bias."""
     step, columns = entry(plan, TARGET_CHANNELS), entry(plan, TARGET_COLUMNS)
-    right, down = entry(plan, RIGHT) * entry(plan, CHANNELS), entry(plan, DOWN) * entry(plan, LINE)
+    right, down, tiles = entry(plan, RIGHT) * entry(plan, CHANNELS), entry(plan, DOWN) * entry(plan, LINE), columns // 2
     for row in range(rows):
-        at = 4 * row * (columns // 2) * LANES
-        find_in_tiles(
-            *(dy + 8 * row * columns * step, step, columns * step, channels, columns // 2),
-            *(2 * row * down, right, down, bias, values + at, places + at),
-        )
+        at, first = 4 * row * tiles * LANES, 2 * row * down
+        found = 2 * right, right, down, bias, values + at, places + at, LANES
+        if winners:
+            source = row * tiles * step
+            find_winners(dy + 4 * source, winners + source, step, channels, tiles, first, *found)
+        else:
+            find_in_tiles(dy + 8 * row * columns * step, step, columns * step, channels, tiles, first, *found)
 
 
 def _tiles(outer_1, outer_3, outer_5):
@@ -180,19 +183,20 @@ def _add_windows(source, values, places, count, sums, plan):
 
 
 @inner
-def _add_band(dy, rows, source, sums, bias, plan):
+def _add_band(dy, winners, rows, source, sums, bias, plan):
     """Add what some rows of tiles bring to the sums of all channels, eight at a time."""
     values, places = source + 4 * entry(plan, VALUES), source + 4 * entry(plan, PLACES)
     channels, count = entry(plan, TARGET_CHANNELS), rows * (entry(plan, TARGET_COLUMNS) // 2)
     step = 4 * entry(plan, WINDOW_ROWS) * entry(plan, SUM_LINE)
     for first in range(0, channels, LANES):
-        _find_gradients(dy + 4 * first, channels - first, rows, bias + 4 * first, values, places, plan)
+        who = winners + first if winners else 0
+        _find_gradients(dy + 4 * first, who, channels - first, rows, bias + 4 * first, values, places, plan)
         for o in range(min(LANES, channels - first)):
             _add_windows(source, values + 4 * o, places + 4 * o, count, sums + (first + o) * step, plan)
 
 
 @inner
-def _chunk(job, x, dy, sums, source, plan):
+def _chunk(job, x, dy, winners, sums, source, plan):
     """Private gradient of the bands of one job."""
     jobs, total, bands = entry(plan, JOBS), entry(plan, TOTAL_BANDS), entry(plan, BANDS)
     rows, columns, channels = entry(plan, TARGET_ROWS), entry(plan, TARGET_COLUMNS), entry(plan, TARGET_CHANNELS)
@@ -203,8 +207,12 @@ def _chunk(job, x, dy, sums, source, plan):
         image, part, tile_rows = band // bands, band % bands, rows // 2
         first, last = tile_rows * part // bands, tile_rows * (part + 1) // bands
         _copy_source(x + 4 * image * image_floats, 2 * first * entry(plan, DOWN) - entry(plan, TOP), source, plan)
-        upstream = dy + 4 * (image * rows + 2 * first) * columns * channels
-        _add_band(upstream, last - first, source, sums, bias, plan)
+        if winners:
+            at = (image * tile_rows + first) * (columns // 2) * channels
+            _add_band(dy + 4 * at, winners + at, last - first, source, sums, bias, plan)
+        else:
+            at = (image * rows + 2 * first) * columns * channels
+            _add_band(dy + 4 * at, 0, last - first, source, sums, bias, plan)
 
 
 @inner
@@ -221,30 +229,37 @@ def _write_weights(sums, dw, plan):
 
 
 @body
-def sparse_outers(job, x, dy, dw, db, private, plan, scratch_row):
-    """The first jobs fill private gradients; the last one adds them up, in order."""
-    jobs, width = entry(plan, JOBS), entry(plan, WIDTH)
-    weights = width * entry(plan, WINDOW_ROWS) * entry(plan, SUM_LINE)
-    size = weights + width
-    if job < jobs:
-        own = private + 4 * job * size
-        clear_floats(own, size)
-        _chunk(job, x, dy, own, scratch_row, plan)
-        return
-    for other in range(1, jobs):
+def sparse_outers(job, x, dy, winners, private, unused, plan, scratch_row):
+    """Fill the private gradients of a job."""
+    size = entry(plan, WIDTH) * (entry(plan, WINDOW_ROWS) * entry(plan, SUM_LINE) + 1)
+    own = private + 4 * job * size
+    clear_floats(own, size)
+    _chunk(job, x, dy, unboxed(winners), own, scratch_row, plan)
+
+
+@body
+def sparse_totals(job, private, dw, db, unused, unused_too, plan, scratch_row):
+    """Add up the private gradients, in order."""
+    weights = entry(plan, WIDTH) * entry(plan, WINDOW_ROWS) * entry(plan, SUM_LINE)
+    size = weights + entry(plan, WIDTH)
+    for other in range(1, entry(plan, JOBS)):
         add_floats(private, private + 4 * other * size, size)
     _write_weights(private, dw, plan)
     if db:
         copy_floats(db, private + 4 * weights, entry(plan, TARGET_CHANNELS))
 
 
-def backward_weights(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
-    """Weight gradient `dw` and, unless None, bias gradient `db`, of a `dy` with one value a 2x2 tile and channel."""
+def backward_weights(
+    g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None, winners: np.ndarray | None = None
+) -> None:
+    """Weight gradient `dw` and, unless None, bias gradient `db`.
+
+    Of a `dy` with one value a 2x2 tile and channel; or, with `winners`, of the tiles' own gradients.
+    """
     plan = _plan(g)
     header = plan.tolist()
     jobs, serial = header[JOBS], bool(header[SERIAL])
     private = scratch.floats("private gradients", jobs * _private_floats(header))
     rows = scratch.thread_rows("sparse pixels", header[FLOATS])
-    arrays = x, dy, dw, db, private
-    launch(sparse_outers, 0, jobs, serial, arrays, plan, rows)
-    launch(sparse_outers, jobs, 1, True, arrays, plan, rows)
+    launch(sparse_outers, 0, jobs, serial, (x, dy, boxed(winners), private, None), plan, rows)
+    launch(sparse_totals, 0, 1, True, (private, dw, db, None, None), plan, rows)

@@ -16,6 +16,7 @@ import os
 import pickle
 import re
 import shutil
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -36,6 +37,16 @@ FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 KERNELS: dict[str, Kernel] = {}
 
 _recording: dict[str, Kernel] | None = None
+
+
+class _Notes(threading.local):
+    """The kernel calls that a thread notes, if it does, and whether they are all that happens."""
+
+    calls: list[Callable[[], None]] | None = None
+    complete = True
+
+
+_notes = _Notes()
 
 
 @functools.cache
@@ -134,6 +145,10 @@ class Kernel:
             return 0  # what a kernel that counts faults in its arguments gives when all is well
         if not self.compiled:
             self.compile()
+        if _notes.calls is not None:
+            # The entry point checks no types, which the dispatcher is about to do.
+            (made,) = self.dispatcher.overloads.values()
+            _notes.calls.append(functools.partial(made.entry_point, *args))
         return self.dispatcher(*args)
 
 
@@ -163,3 +178,27 @@ def recording() -> Iterator[dict[str, Kernel]]:
         yield _recording
     finally:
         _recording = outer
+
+
+def is_recording() -> bool:
+    """Whether kernel calls do nothing, within :func:`recording`."""
+    return _recording is not None
+
+
+def note_calls(work: Callable[[], None]) -> list[Callable[[], None]] | None:
+    """Do the `work` and return what makes its kernel calls again, with the same arguments.
+
+    None if the work said, by :func:`not_noted`, that kernel calls are not all that it does.
+    """
+    calls: list[Callable[[], None]] = []
+    _notes.calls, _notes.complete = calls, True
+    try:
+        work()
+    finally:
+        _notes.calls = None
+    return calls if _notes.complete else None
+
+
+def not_noted() -> None:
+    """Say that something besides kernel calls is done here, so that the calls alone would not repeat it."""
+    _notes.complete = False

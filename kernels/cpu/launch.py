@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 from llvmlite import ir
 from numba import get_thread_id, prange, types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from kernels.cpu.jit import Kernel, kernel
@@ -38,6 +39,26 @@ def entry(typingctx, table, index):
         return builder.sext(builder.load(place), INT64)
 
     return types.intp(types.intp, types.intp), codegen
+
+
+def boxed(array: np.ndarray | None) -> np.ndarray | None:
+    """Floats that hold the address of an array of another type, for :func:`launch` to pass on; None for None."""
+    return None if array is None else np.array([array.ctypes.data], np.int64).view(np.float32)
+
+
+@intrinsic
+def unboxed(typingctx, box):
+    """The address that is in the box at address `box`; 0 if there is none."""
+
+    def codegen(context, builder, signature, args):
+        (box,) = args
+        found = cgutils.alloca_once_value(builder, INT64(0))
+        with builder.if_then(builder.icmp_signed("!=", box, INT64(0))):
+            place = builder.inttoptr(box, INT64.as_pointer())
+            builder.store(builder.load(place, align=4), found)
+        return builder.load(found)
+
+    return types.intp(types.intp), codegen
 
 
 @intrinsic

@@ -37,10 +37,12 @@ from kernels.cpu.plane_tiles import DOT_VECTORS, OUTER_TAPS
     WEIGHT_STRIDE,
     SOURCE_PLACE,
     RESULT_PLACE,
+    PIXEL_PLACE,
     FLOATS,
     ACTIVATION,
+    UNIT,
     HEADER,
-) = range(27)
+) = range(29)
 
 #: Most channels that lie in planes one beside the other while pixels are summed.
 MOST_CHANNELS = 8
@@ -73,8 +75,8 @@ def _transposed_padding(g: Geometry) -> tuple[int, int]:
     return down, right
 
 
-def _start(g: Geometry, backward: bool, most_jobs: int) -> Tables:
-    """Sizes of a pass from `source` to `target` pixels, and how it is cut into jobs."""
+def _start(g: Geometry, backward: bool, most_jobs: int, unit: int = 1) -> Tables:
+    """Sizes of a pass from `source` to `target` pixels, and how it is cut into jobs of whole units of rows."""
     source, target = (g.output, g.input) if backward else (g.input, g.output)
     tables = Tables(HEADER)
     h = tables.header
@@ -84,7 +86,9 @@ def _start(g: Geometry, backward: bool, most_jobs: int) -> Tables:
     h[LINE] = target[1] + (g.kernel[1] - 1) * g.dilation[1]
     h[TAPS], h[TILE] = g.taps * source[2], tile_channels(target[2])
     fixed, floats = (int(h[LINE]) * each for each in (source[2] * int(h[REACH]), source[2] + int(h[TILE])))
-    h[BANDS] = -(-target[0] // max(1, (BAND_FLOATS - fixed) // floats))
+    h[UNIT], h[TARGET_ROWS] = unit, target[0] // unit * unit
+    units = max(1, (BAND_FLOATS - fixed) // floats // unit)
+    h[BANDS] = -(-int(h[TARGET_ROWS]) // (units * unit))
     h[TOTAL_BANDS] = g.images * h[BANDS]
     h[PLANE] = (band_rows(h) + h[REACH]) * h[LINE]
     h[SERIAL] = g.images * int(np.prod(target)) * int(h[TAPS]) < SERIAL_WORK
@@ -94,7 +98,8 @@ def _start(g: Geometry, backward: bool, most_jobs: int) -> Tables:
 
 def band_rows(header) -> int:
     """Most target rows of a band."""
-    return -(-int(header[TARGET_ROWS]) // int(header[BANDS]))
+    unit = int(header[UNIT])
+    return -(-int(header[TARGET_ROWS]) // (unit * int(header[BANDS]))) * unit
 
 
 def _taps(h: np.ndarray, g: Geometry) -> np.ndarray:
@@ -104,9 +109,12 @@ def _taps(h: np.ndarray, g: Geometry) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=512)
-def dot_plan(g: Geometry, backward: bool, activation: str) -> np.ndarray:
-    """Plan of the forward pass or the data gradient, with an activation behind the sums."""
-    tables = _start(g, backward, MOST_JOBS)
+def dot_plan(g: Geometry, backward: bool, activation: str, pooled: bool = False) -> np.ndarray:
+    """Plan of the forward pass or the data gradient, with an activation behind the sums and perhaps a pool over tiles.
+
+    A pool takes two rows at a time.
+    """
+    tables = _start(g, backward, MOST_JOBS, 2 if pooled else 1)
     h = tables.header
     h[ACTIVATION] = ACTIVATIONS[activation]
     pixels = DOT_VECTORS[int(h[TILE])] * TILE_LANES
@@ -117,6 +125,8 @@ def dot_plan(g: Geometry, backward: bool, activation: str) -> np.ndarray:
     h[WEIGHT_TABLE], h[WEIGHT_STRIDE] = tables.add(places), g.output[2] if backward else 1
     # tiles read past the last source pixel
     _places(h, (h[TAPS] + 1) * h[TILE], h[SOURCE_CHANNELS] * h[PLANE] + h[TARGET_PLANE])
+    h[PIXEL_PLACE] = h[FLOATS]
+    h[FLOATS] += 2 * h[TARGET_COLUMNS] * h[TARGET_CHANNELS] if pooled else 0
     return tables.finish()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jit import inner, kernel, not_noted
 from kernels.cpu.jobs import SMALL, run_jobs
 from kernels.cpu.lanes import compiled
 from kernels.cpu.microkernels import prefetch
@@ -96,7 +96,8 @@ def _make_max_job(vector):
     return max_job
 
 
-_max_job, _few_max_job = _make_max_job(float32x16), _make_max_job(float32x8)
+#: For any number of channels, and for few. (A row of two of its own: of an image of height 2, with one row of maxima.)
+maxima, few_maxima = _make_max_job(float32x16), _make_max_job(float32x8)
 
 
 @kernel("void(f4[:,:,:,::1], f4[:,:,:,::1], u1[:,:,:,::1], f4)", parallel=False)
@@ -106,9 +107,9 @@ def max_pool_tiles_forward(x, y, index, least):
         address(x), address(y), address(index), x.shape[1], x.shape[2], y.shape[1], y.shape[2], y.shape[3], least,
     )  # fmt: skip
     if y.shape[3] <= FEW:
-        run_jobs(_few_max_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
+        run_jobs(few_maxima, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
     else:
-        run_jobs(_max_job, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
+        run_jobs(maxima, arguments, y.shape[0] * y.shape[1], x.size < SMALL)
 
 
 _mean_of_four = compiled(lambda a, b, c, d: ((a + b) + (c + d)) * 0.25, float32x16)
@@ -145,6 +146,9 @@ def avg_pool_tiles_forward(x, y):
 
 def clear_rest(dx: np.ndarray, output_size: tuple) -> None:
     """Zero what no tile covers: an odd last row and an odd last column."""
+    if dx.shape[1:3] == (2 * output_size[0], 2 * output_size[1]):
+        return
+    not_noted()
     dx[:, 2 * output_size[0] :] = 0.0
     dx[:, :, 2 * output_size[1] :] = 0.0
 

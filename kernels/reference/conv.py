@@ -97,6 +97,7 @@ def conv2d_backward_data(
     dilation: Pair,
     groups: int,
     algorithm: str = "auto",
+    pooled: bool = False,
 ) -> None:
     """Gradient with respect to the input.
 
@@ -112,7 +113,10 @@ def conv2d_backward_data(
         Vertical and horizontal, in pixels.
     groups : int
     algorithm : str
-        As in :func:`conv2d_forward`.
+        As in :func:`conv2d_forward`; and "sparse" if `pooled`.
+    pooled : bool
+        A promise that `dy` is what a maximum over 2x2 tiles handed back: of every tile at most one value of a channel
+        is not 0, and an odd last row and column are 0.
     """
     gradient = _split_channels(dy, groups)
     weights = _split_channels(w, groups)

@@ -21,6 +21,7 @@ class _Activation(Layer):
     family: ClassVar[str] = "activation"
     function: ClassVar[str] = ""
     in_place_backward: ClassVar[bool] = True
+    repeats: ClassVar[bool] = True
 
     def _options(self) -> tuple[float, ...]:
         return ()

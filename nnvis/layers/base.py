@@ -168,10 +168,13 @@ class Layer:
     masks_gradient: ClassVar[bool] = False
     #: The layer draws random numbers from ``Flow.key``.
     is_random: ClassVar[bool] = False
+    #: Both passes are kernel calls alone, whose arguments follow from the arrays and from ``Flow.replay``, not from
+    #: what the arrays hold: a plan notes the calls and makes them again without asking the layer.
+    repeats: ClassVar[bool] = False
 
-    def __init_subclass__(cls, **kwargs: Any):
+    def __init_subclass__(cls, listed: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
-        if not cls.__name__.startswith("_"):
+        if listed and not cls.__name__.startswith("_"):
             LAYERS[cls.__name__] = cls
 
     @property

@@ -24,6 +24,7 @@ class ChannelShuffle(Layer):
     """
 
     family: ClassVar[str] = "shape"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     groups: int = 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, ClassVar
 
 from nnvis.errors import ConfigError, ShapeError
@@ -49,6 +50,7 @@ class Conv2d(Layer):
     """
 
     family: ClassVar[str] = "convolution"
+    repeats: ClassVar[bool] = True
 
     out_channels: int
     kernel_size: PairLike = 3
@@ -108,6 +110,10 @@ class Conv2d(Layer):
         """Geometry and algorithm."""
         return *self.geometry, "direct" if at.exact else "auto"
 
+    def is_pooled(self, kernels: ModuleType, shape: Shape) -> bool:
+        """Whether `kernels` compute it, for inputs (N, H, W, C), best together with a maximum pool over tiles."""
+        return kernels.conv2d_pool_applies(shape, self._weight_shape(shape[1:]), *self.geometry)
+
     def forward(self, at: Flow) -> None:
         at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self.how(at), at.activation)
 
@@ -116,7 +122,7 @@ class Conv2d(Layer):
             slopes = at.grads["weight"], at.grads.get("bias")
             at.kernels.conv2d_backward_weights(at.x, at.dy, *slopes, *self.how(at), at.pooled)
         if at.dx is not None:
-            at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.how(at))
+            at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.how(at), at.pooled)
 
 
 def _padding(padding: Any, kernel: Pair, dilation: Pair) -> Pair:

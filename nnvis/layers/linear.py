@@ -27,6 +27,7 @@ class Linear(Layer):
     """
 
     family: ClassVar[str] = "linear"
+    repeats: ClassVar[bool] = True
 
     out_features: int
     bias: bool = True

@@ -28,6 +28,7 @@ class Add(Layer):
     """Sum of two or more inputs; an axis of size 1 is repeated (broadcast)."""
 
     family: ClassVar[str] = "merge"
+    repeats: ClassVar[bool] = True
     arity: ClassVar[int | None] = None
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
     passes_gradient: ClassVar[bool] = True
@@ -58,6 +59,7 @@ class Multiply(Layer):
     """
 
     family: ClassVar[str] = "merge"
+    repeats: ClassVar[bool] = True
     arity: ClassVar[int | None] = 2
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -87,6 +89,7 @@ class Concat(Layer):
     """Join two or more inputs along the last axis (channels)."""
 
     family: ClassVar[str] = "merge"
+    repeats: ClassVar[bool] = True
     arity: ClassVar[int | None] = None
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 

@@ -32,6 +32,7 @@ class BatchNorm2d(Layer):
     """
 
     family: ClassVar[str] = "normalisation"
+    repeats: ClassVar[bool] = True
     in_place_backward: ClassVar[bool] = True
 
     eps: float = 1e-5

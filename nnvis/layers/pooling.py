@@ -13,6 +13,7 @@ from nnvis.layers.base import Cache, Flow, Layer, Pair, PairLike, Shape, image_s
 @dataclass(frozen=True)
 class _Pool2d(Layer):
     family: ClassVar[str] = "pooling"
+    repeats: ClassVar[bool] = True
 
     kernel_size: PairLike = 2
     stride: PairLike = None
@@ -96,6 +97,7 @@ class AvgPool2d(_Pool2d):
 @dataclass(frozen=True)
 class _AdaptivePool2d(Layer):
     family: ClassVar[str] = "pooling"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     output_size: PairLike = 1
@@ -142,6 +144,7 @@ class GlobalAvgPool2d(Layer):
     """
 
     family: ClassVar[str] = "pooling"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     def output_shape(self, *shapes: Shape) -> Shape:
@@ -160,6 +163,7 @@ class GlobalMaxPool2d(Layer):
     """Maximum of each whole channel: images ``(H, W, C)`` become vectors ``(C,)``."""
 
     family: ClassVar[str] = "pooling"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     def output_shape(self, *shapes: Shape) -> Shape:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import cpu, reference
-from kernels.cpu import conv_folded, conv_sparse, plane_plan
+from kernels.cpu import conv_folded, conv_sparse, conv_sparse_data, plane_plan
 from kernels.cpu.conv_choice import choose
 from kernels.cpu.conv_plan import convolution, forward_classes
 from tests.kernels.guarded import Guarded, assert_matches
@@ -308,6 +308,18 @@ def sparse_gradients(case: Case, algorithm: str) -> list[Guarded]:
     return [dw, db]
 
 
+def sparse_data_gradient(case: Case, algorithm: str = "sparse") -> Guarded:
+    w, dy, dx = Guarded(arrays(case)[1]), Guarded(pooled_gradient(case)), Guarded.unwritten(case.x_shape)
+    cpu.conv2d_backward_data(dy.array, w.array, dx.array, *case.geometry, algorithm, True)
+    return dx
+
+
+def check_sparse_data(case: Case) -> None:
+    expected = np.empty(case.x_shape)
+    reference.conv2d_backward_data(pooled_gradient(case), arrays(case)[1], expected, *case.geometry, "sparse", True)
+    assert_matches(sparse_data_gradient(case), expected, terms=case.outputs * math.prod(case.w_shape[:2]))
+
+
 def check_sparse(case: Case) -> None:
     dw, db = np.empty(case.w_shape), np.empty(case.outputs)
     reference.conv2d_backward_weights(arrays(case)[0], pooled_gradient(case), dw, db, *case.geometry, "sparse", True)
@@ -320,17 +332,36 @@ def test_sparse_sums_agree_with_the_textbook(name):
     check_sparse(POOLED[name])
 
 
+@pytest.mark.parametrize("name", POOLED)
+def test_sparse_data_gradients_agree_with_the_textbook(name):
+    if conv_sparse_data.applies(geometry_of(POOLED[name])):
+        check_sparse_data(POOLED[name])
+
+
 @settings(deadline=None, max_examples=40)
 @given(cases())
 def test_sparse_sums_agree_with_the_textbook_for_any_geometry(case):
     if conv_sparse.applies(geometry_of(case)):
         check_sparse(case)
+    if conv_sparse_data.applies(geometry_of(case)):
+        check_sparse_data(case)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 6, 10, 24, 130])
+@pytest.mark.parametrize("kernel", [2, 3, 5])
+def test_sparse_data_gradients_are_right_for_every_number_of_channels(channels, kernel):
+    for outputs in (1, 3, 6, 10, 24):
+        case = Case(2, (9, 8, channels), outputs, (kernel, kernel), padding=(1, 0))
+        if conv_sparse_data.applies(geometry_of(case)):
+            check_sparse_data(case)
 
 
 @pytest.mark.parametrize("name", ["lenet first", "lenet second", "few channels, several bands"])
 def test_sparse_sums_have_the_same_bits_on_one_thread_and_on_all(name):
     def found():
-        return [each.array.tobytes() for each in sparse_gradients(POOLED[name], "sparse")]
+        case = POOLED[name]
+        data = [sparse_data_gradient(case)] if conv_sparse_data.applies(geometry_of(case)) else []
+        return [each.array.tobytes() for each in [*sparse_gradients(case, "sparse"), *data]]
 
     together = found()
     with threads(1):
@@ -352,10 +383,11 @@ def test_auto_sums_over_few_pixels_behind_a_pool_and_says_what_cannot_be():
     g = geometry_of(CASES["lenet second"])
     assert choose(g, "weights", pooled=True) == "sparse"
     assert choose(g, "weights") != "sparse"
-    assert choose(g, "data", pooled=True) != "sparse"
+    assert choose(g, "data", pooled=True) == "sparse"
+    assert choose(g, "data") != "sparse"
     case = CASES["grouped"]
     x, w, _, dy = arrays(case)
-    with pytest.raises(ValueError, match=r"^sparse sums are for weight gradients behind a pool.*\.$"):
+    with pytest.raises(ValueError, match=r"^sparse sums are for gradients behind a pool.*\.$"):
         cpu.conv2d_backward_weights(x, dy, w, None, *case.geometry, "sparse", True)
 
 

@@ -78,13 +78,25 @@ def _check_against_differences(loss, arrays, gradients, random, samples: int = 4
 
 def _check_fast(graph, reference, x, weights, training, dx, gradients) -> None:
     fast = nv.Network(graph, device="cpu")
-    fast.load_state_dict(reference.state_dict())
+    state = reference.state_dict()
     reference.training_passes = 0
     # Running statistics have moved while differences were taken: start both from the same ones.
     expected = reference.forward(x, training)
-    assert relative_error(fast.forward(x, training), expected) <= TOLERANCE, "output"
-    assert relative_error(fast.backward(weights), dx) <= TOLERANCE, "gradient of the input"
-    for name, gradient in fast.gradients().items():
-        assert relative_error(gradient, gradients[name]) <= TOLERANCE, f"gradient of {name}"
-    for name, buffer in fast.buffers.items():
-        assert relative_error(buffer, reference.buffers[name]) <= TOLERANCE, name
+    for _ in range(2):  # the second time kernel calls may be repeated as they were noted the first time
+        fast.load_state_dict(state)
+        assert relative_error(fast.forward(x, training), expected) <= TOLERANCE, "output"
+        assert relative_error(fast.backward(weights), dx) <= TOLERANCE, "gradient of the input"
+        for name, gradient in fast.gradients().items():
+            assert relative_error(gradient, gradients[name]) <= TOLERANCE, f"gradient of {name}"
+        for name, buffer in fast.buffers.items():
+            assert relative_error(buffer, reference.buffers[name]) <= TOLERANCE, name
+        _spoil(fast)
+
+
+def _spoil(net: nv.Network) -> None:
+    """Make sure that the next pass finds nothing of this one."""
+    for plan in net._plans.values():
+        for array in [*getattr(plan, "gradients", {}).values(), *(flow.y for flow in plan.flows.values())]:
+            array.fill(np.nan)
+    for array in [*net.parameters.gradients.values(), *net.buffers.values(), *net.parameters.values.values()]:
+        array.fill(np.nan)

@@ -261,9 +261,23 @@ def test_most_gradients_of_what_only_a_pool_of_tiles_reads_are_zero():
     assert net.plan(64, TRAINING).pooled >= {"conv1", "act1", "conv2"}
     assert "conv3" not in net.plan(64, TRAINING).pooled
     plan = nv.Network(nv.zoo.lenet5()).plan(64, TRAINING)
-    rows = {row.nodes: row for row in plan_table(plan)}
     assert plan.pooled >= {"conv1", "conv2"}
-    assert rows["conv2",].algorithms["weights"] == "sparse"  # conv1 depends on how long the machine's vectors are
+
+
+def test_convolutions_of_few_channels_are_pooled_before_they_are_written():
+    plan = nv.Network(nv.zoo.lenet5()).plan(64, TRAINING)
+    rows = {row.nodes: row for row in plan_table(plan)}
+    second = rows["conv2", "act2", "pool2"]  # the first depends on how long the machine's vectors are
+    assert second.does == "Conv2d 5x5 + ReLU + MaxPool2d"
+    assert second.algorithms == {"forward": "direct", "data": "sparse", "weights": "sparse"}
+    assert second.shape == (5, 5, 16)
+    exact = nv.Network(nv.zoo.lenet5(), precision="exact").plan(64, TRAINING)
+    assert ("conv2",) in {row.nodes for row in plan_table(exact)}
+
+
+def test_an_activation_other_than_relu_is_not_pooled_with_its_sums():
+    net = nv.Network(nv.zoo.lenet5(form="1998"))
+    assert not fused(net)
 
 
 def test_an_output_before_a_pool_has_any_gradient():
