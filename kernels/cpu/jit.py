@@ -18,12 +18,16 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import llvmlite.binding as llvm
 import numba
 from numba import config, njit
 from numba.core.registry import cpu_target
+from numba.extending import is_jitted
 from numba.misc.appdirs import AppDirs
 
+from kernels.cpu.inlined import InlinedCompiler
 from kernels.cpu.threads import load_thread_pool
 
 load_thread_pool()
@@ -34,6 +38,9 @@ FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 #: Every entry point by name, in the order of definition.
 KERNELS: dict[str, Kernel] = {}
+
+#: Kernels that others call by a symbol which the linker does not know yet.
+_EXPORTS: dict[str, Kernel] = {}
 
 _recording: dict[str, Kernel] | None = None
 
@@ -86,6 +93,8 @@ class Kernel:
         self._pointer = 0
         #: Whether machine code is in memory. (Asking the dispatcher costs 15 microseconds.)
         self.compiled = False
+        #: Whether other kernels call it, see :func:`export`.
+        self.exported = False
         folder = _cache_folder(Path(function.__code__.co_filename))
         previous, config.CACHE_DIR = config.CACHE_DIR, folder
         try:
@@ -96,6 +105,11 @@ class Kernel:
         # The folder's name says what the source holds; when the file was written does not matter.
         self._files = self.dispatcher._cache._cache_file
         self._files._source_stamp = folder.rpartition("-")[2]
+
+    @functools.cached_property
+    def length(self) -> int:
+        """Bytes of bytecode of the function and the helpers it calls: the longer, the longer it takes to compile."""
+        return sum(len(each.__code__.co_code) for each in _called_by(self.dispatcher.py_func))
 
     def is_cached(self) -> bool:
         """Whether machine code for this processor is on the disk; much faster than loading it."""
@@ -110,6 +124,7 @@ class Kernel:
     def compile(self) -> bool:
         """Load from the disk cache or compile; True if it had to be compiled."""
         if not self.compiled:
+            _resolve_exports(self)
             self.dispatcher.compile(self.signature)
             self.dispatcher.disable_compile()
             self.compiled = True
@@ -119,7 +134,7 @@ class Kernel:
     def pointer(self) -> int:
         """Address of the machine code as a C function, for calls from other kernels; counts as a call."""
         if _recording is not None:
-            _recording[self.name] = self
+            self._note(_recording)
             return 0
         if not self._pointer:
             self.compile()
@@ -128,13 +143,29 @@ class Kernel:
             self._pointer = made.library.get_pointer_to_function(name)
         return self._pointer
 
+    def _note(self, needed: dict[str, Kernel]) -> None:
+        for each in (*_EXPORTS.values(), self):
+            needed[each.name] = each
+
     def __call__(self, *args):
         if _recording is not None:
-            _recording[self.name] = self
+            self._note(_recording)
             return 0  # what a kernel that counts faults in its arguments gives when all is well
         if not self.compiled:
             self.compile()
         return self.dispatcher(*args)
+
+
+def _called_by(function: Callable) -> set[Callable]:
+    """The function and all the helpers that it names, or that those do."""
+    found, left = {function}, [function]
+    while left:
+        last = left.pop()
+        values: list[Any] = [last.__globals__.get(name) for name in last.__code__.co_names]
+        fresh = {each.py_func for each in values if is_jitted(each)} - found
+        found |= fresh
+        left += fresh
+    return found
 
 
 def kernel(signature: str, parallel: bool = True) -> Callable[[Callable], Kernel]:
@@ -149,9 +180,31 @@ def kernel(signature: str, parallel: bool = True) -> Callable[[Callable], Kernel
     return decorate
 
 
+def export(function: Kernel) -> str:
+    """Let other kernels call this one as the C function of the name that is returned."""
+    symbol = f"nnvis_{function.name}"
+    _EXPORTS[symbol] = function
+    function.exported = True
+    return symbol
+
+
+def _resolve_exports(user: Kernel) -> None:
+    """Tell the linker where exported kernels are, before it loads `user`."""
+    while _EXPORTS and user not in _EXPORTS.values():
+        symbol, function = _EXPORTS.popitem()
+        llvm.add_symbol(symbol, function.pointer())
+
+
+def compile_only() -> None:
+    """What is compiled from now on goes into the disk cache and is never run: exported kernels need not be there."""
+    while _EXPORTS:
+        llvm.add_symbol(_EXPORTS.popitem()[0], 1)
+
+
 def inner(function: Callable) -> Callable:
-    """Decorator: a compiled helper, called only from kernels."""
-    return njit(nogil=True, fastmath=FAST_MATH)(function)
+    """Decorator: a helper, called only from kernels: there is nothing that Python could call."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InlinedCompiler}
+    return njit(nogil=True, fastmath=FAST_MATH, **options)(function)
 
 
 @contextlib.contextmanager

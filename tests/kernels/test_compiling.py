@@ -102,6 +102,7 @@ def test_progress_counts_to_the_end_whoever_compiles(small):
 def test_a_helper_that_dies_leaves_the_work_to_the_caller(monkeypatch, small):
     class Waiting:
         compiled = False
+        exported, length = False, 1
 
         def __init__(self, name):
             self.name = name
@@ -125,3 +126,41 @@ def test_processes_are_as_many_as_there_is_work_and_cores_for(monkeypatch):
     assert compiling._helpers(100, 1) == 0
     monkeypatch.setattr(sys, "executable", "/opt/nnvis-app")
     assert compiling._helpers(100, None) == 0
+
+
+def test_the_longest_comes_first_after_what_others_call():
+    kernels = sorted(KERNELS.values(), key=compiling._order)
+    assert kernels[0].exported and not kernels[1].exported
+    assert [each.length for each in kernels[1:]] == sorted((each.length for each in kernels[1:]), reverse=True)
+    sums = KERNELS["gathered_dots"].dispatcher.py_func
+    assert KERNELS["gathered_dots"].length > 5 * len(sums.__code__.co_code)
+
+
+def test_helpers_of_kernels_have_no_machine_code(tmp_path):
+    """Neither of their own nor for Python; kernels have them inlined."""
+    code = (
+        LOAD
+        + f"""
+from kernels.cpu.elementwise import _scale_body
+KERNELS["{NAMES[0]}"].compile()
+for made in _scale_body.overloads.values():
+    print(type(made.library).__name__, made.library.get_pointer_to_function(made.fndesc.mangled_name))
+"""
+    )
+    assert python(code, tmp_path) == "InlinedLibrary 0"
+
+
+def test_a_process_that_only_compiles_needs_none_of_the_kernels_that_others_call(tmp_path):
+    code = (
+        LOAD
+        + f"""
+from kernels.cpu.jit import compile_only
+compile_only()
+print(KERNELS['{NAMES[0]}'].compile(), KERNELS["thread_loop"].is_cached())
+"""
+    )
+    assert python(code, tmp_path) == "True False"
+    assert (
+        python(LOAD + f"print(KERNELS['{NAMES[0]}'].compile(), KERNELS['thread_loop'].compiled)", tmp_path)
+        == "False True"
+    )
