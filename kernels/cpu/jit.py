@@ -23,7 +23,9 @@ from typing import Any
 import llvmlite.binding as llvm
 import numba
 from numba import config, njit
+from numba.core.caching import FunctionCache
 from numba.core.registry import cpu_target
+from numba.core.runtime import rtsys
 from numba.extending import is_jitted
 from numba.misc.appdirs import AppDirs
 
@@ -74,6 +76,16 @@ def _forget_old_caches(parent: Path, stem: str, keep: int) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+class _Cache(FunctionCache):
+    """Numba's own, but that it does not set up the compiler, which takes longer than all kernels of a network."""
+
+    def load_overload(self, sig, target_context):
+        """What is on the disk for this signature, or None."""
+        rtsys.initialize(target_context)
+        with self._guard_against_spurious_io_errors():
+            return self._load_overload(sig, target_context)
+
+
 class Kernel:
     """A compiled entry point with one fixed signature.
 
@@ -98,7 +110,8 @@ class Kernel:
         folder = _cache_folder(Path(function.__code__.co_filename))
         previous, config.CACHE_DIR = config.CACHE_DIR, folder
         try:
-            self.dispatcher = njit(parallel=parallel, nogil=True, cache=True, fastmath=FAST_MATH)(function)
+            self.dispatcher = njit(parallel=parallel, nogil=True, fastmath=FAST_MATH)(function)
+            self.dispatcher._cache = _Cache(function)
         finally:
             config.CACHE_DIR = previous
         self.__doc__ = function.__doc__
