@@ -2,33 +2,23 @@
 
 ``@kernel("signature")`` makes an entry point: explicit types, so that it is compiled once and never
 again for another shape. ``@inner`` makes a helper that kernels call and LLVM inlines.
-
-The disk cache of a file lives in a folder named after its content and that of every file it imports from this
-package. Numba itself watches only the file that holds the entry point, so an edited helper would leave stale code.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import os
 import pickle
-import re
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
-import numba
-from numba import config, njit
-from numba.core.caching import FunctionCache
+from numba import njit
 from numba.core.registry import cpu_target
-from numba.core.runtime import rtsys
 from numba.extending import is_jitted
-from numba.misc.appdirs import AppDirs
 
+from kernels.cpu.cache import KernelCache
 from kernels.cpu.inlined import InlinedCompiler
 from kernels.cpu.threads import load_thread_pool
 
@@ -45,45 +35,6 @@ KERNELS: dict[str, Kernel] = {}
 _EXPORTS: dict[str, Kernel] = {}
 
 _recording: dict[str, Kernel] | None = None
-
-
-@functools.cache
-def _depends_on(source: Path) -> frozenset[Path]:
-    """The file itself and every file of compiled kernels that it imports, directly or not."""
-    pattern = r"^from kernels\.(cpu|ladder)(?:\.(\w+))? import (\([^)]*\)|.+)$"
-    imports = re.findall(pattern, source.read_text(), re.M)
-    names = {(room, n) for room, module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
-    direct = {Path(__file__).parents[1] / room / f"{name}.py" for room, name in names} - {source}
-    return frozenset({source}.union(*(_depends_on(path) for path in direct if path.exists())))
-
-
-@functools.cache
-def _cache_folder(source: Path) -> str:
-    digest = hashlib.sha256(f"numba {numba.__version__}".encode())
-    for path in sorted(_depends_on(source) | {Path(__file__)}):
-        digest.update(path.read_bytes())
-    base = os.environ.get("NUMBA_CACHE_DIR") or AppDirs("nnvis", False).user_cache_dir
-    folder = Path(base) / "kernels" / f"{source.stem}-{digest.hexdigest()[:16]}"
-    if not folder.exists():
-        _forget_old_caches(folder.parent, source.stem, keep=8)
-    return str(folder)
-
-
-def _forget_old_caches(parent: Path, stem: str, keep: int) -> None:
-    with contextlib.suppress(OSError):
-        folders = sorted(parent.glob(f"{stem}-*"), key=lambda folder: folder.stat().st_mtime)
-        for folder in folders[:-keep]:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-class _Cache(FunctionCache):
-    """Numba's own, but that it does not set up the compiler, which takes longer than all kernels of a network."""
-
-    def load_overload(self, sig, target_context):
-        """What is on the disk for this signature, or None."""
-        rtsys.initialize(target_context)
-        with self._guard_against_spurious_io_errors():
-            return self._load_overload(sig, target_context)
 
 
 class Kernel:
@@ -107,17 +58,9 @@ class Kernel:
         self.compiled = False
         #: Whether other kernels call it, see :func:`export`.
         self.exported = False
-        folder = _cache_folder(Path(function.__code__.co_filename))
-        previous, config.CACHE_DIR = config.CACHE_DIR, folder
-        try:
-            self.dispatcher = njit(parallel=parallel, nogil=True, fastmath=FAST_MATH)(function)
-            self.dispatcher._cache = _Cache(function)
-        finally:
-            config.CACHE_DIR = previous
+        self.dispatcher = njit(parallel=parallel, nogil=True, fastmath=FAST_MATH)(function)
+        self.dispatcher._cache = KernelCache(function)
         self.__doc__ = function.__doc__
-        # The folder's name says what the source holds; when the file was written does not matter.
-        self._files = self.dispatcher._cache._cache_file
-        self._files._source_stamp = folder.rpartition("-")[2]
 
     @functools.cached_property
     def length(self) -> int:
@@ -127,10 +70,11 @@ class Kernel:
     def is_cached(self) -> bool:
         """Whether machine code for this processor is on the disk; much faster than loading it."""
         cache = self.dispatcher._cache
+        files = cache._cache_file
         try:
             key = cache._index_key(self.signature, cpu_target.target_context.codegen())
-            name = self._files._load_index().get(key)
-            return name is not None and Path(self._files._data_path(name)).exists()
+            name = files._load_index().get(key)
+            return name is not None and Path(files._data_path(name)).exists()
         except (OSError, EOFError, pickle.UnpicklingError):
             return False
 

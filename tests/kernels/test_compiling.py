@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,12 @@ ROOT = Path(__file__).parents[2]
 NAMES = ["scale_kernel", "all_finite_kernel", "clip_kernel"]
 
 
-def python(code: str, cache: Path) -> str:
-    """Output of a process that compiles into `cache`."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+def python(code: str, cache: Path, root: Path = ROOT) -> str:
+    """Output of a process that compiles the kernels of `root` into `cache`."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -164,3 +167,10 @@ print(KERNELS['{NAMES[0]}'].compile(), KERNELS["thread_loop"].is_cached())
         python(LOAD + f"print(KERNELS['{NAMES[0]}'].compile(), KERNELS['thread_loop'].compiled)", tmp_path)
         == "False True"
     )
+
+
+def test_a_copy_of_the_files_elsewhere_finds_what_is_compiled(tmp_path):
+    code = LOAD + f"print(KERNELS['{NAMES[0]}'].compile(), kernels.__file__)"
+    shutil.copytree(ROOT / "kernels", tmp_path / "kernels")
+    assert python(code, tmp_path) == f"True {ROOT / 'kernels' / '__init__.py'}"
+    assert python(code, tmp_path, root=tmp_path) == f"False {tmp_path / 'kernels' / '__init__.py'}"
