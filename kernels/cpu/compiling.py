@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kernels.cpu.jit import KERNELS, Kernel
+from kernels.cpu.jit import KERNELS, Kernel, compile_only
 
 #: Kernels to be compiled for which a process, which takes most of a second to start, is worth it.
 WORTH_A_PROCESS = 3
@@ -52,7 +52,7 @@ def compiling(kernels: list[Kernel], processes: int | None = None) -> Iterator[t
         How many compile, this one among them; by default as many as there are cores, if there is enough to do.
     """
     waiting = [each for each in kernels if not each.compiled]
-    missing = deque(each for each in waiting if not each.is_cached())
+    missing = deque(sorted((each for each in waiting if not each.is_cached()), key=_order))
     helpers = [_Helper(missing) for _ in range(_helpers(len(missing), processes))]
     done = 0
     try:
@@ -65,6 +65,11 @@ def compiling(kernels: list[Kernel], processes: int | None = None) -> Iterator[t
             helper.stop()
     if waiting:
         yield len(waiting), len(waiting), ""
+
+
+def _order(each: Kernel) -> tuple[bool, int]:
+    """First what is needed for all others, then what takes longest: nobody is left alone with it in the end."""
+    return not each.exported, -each.length
 
 
 def _helpers(missing: int, processes: int | None) -> int:
@@ -94,7 +99,7 @@ def _in_turn(waiting: list[Kernel], missing: deque[Kernel], helpers: list[_Helpe
 
 
 class _Helper:
-    """A process that compiles what it takes from the end of `missing`, as long as there is something."""
+    """A process that compiles what it takes from `missing`, as long as there is something."""
 
     def __init__(self, missing: deque[Kernel]):
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(_search_path())}
@@ -108,7 +113,7 @@ class _Helper:
     def _feed(self, missing: deque[Kernel]) -> None:
         while missing:
             try:
-                self.compile(missing.pop().name)
+                self.compile(missing.popleft().name)
             except (IndexError, OSError, ValueError):  # nothing left, or the process has gone: the caller compiles
                 break
 
@@ -136,6 +141,7 @@ def _search_path() -> list[str]:
 
 
 def _serve() -> None:
+    compile_only()
     for line in sys.stdin:
         KERNELS[line.strip()].compile()
         print(line.strip(), flush=True)

@@ -2,29 +2,25 @@
 
 ``@kernel("signature")`` makes an entry point: explicit types, so that it is compiled once and never
 again for another shape. ``@inner`` makes a helper that kernels call and LLVM inlines.
-
-The disk cache of a file lives in a folder named after its content and that of every file it imports from this
-package. Numba itself watches only the file that holds the entry point, so an edited helper would leave stale code.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
-import os
 import pickle
-import re
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
-import numba
-from numba import config, njit
+import llvmlite.binding as llvm
+from numba import njit
 from numba.core.registry import cpu_target
-from numba.misc.appdirs import AppDirs
+from numba.extending import is_jitted
 
+from kernels.cpu.cache import KernelCache
+from kernels.cpu.inlined import InlinedCompiler
 from kernels.cpu.threads import load_thread_pool
 
 load_thread_pool()
@@ -35,6 +31,9 @@ FAST_MATH = {"nsz", "arcp", "contract", "afn", "reassoc"}
 
 #: Every entry point by name, in the order of definition.
 KERNELS: dict[str, Kernel] = {}
+
+#: Kernels that others call by a symbol which the linker does not know yet.
+_EXPORTS: dict[str, Kernel] = {}
 
 _recording: dict[str, Kernel] | None = None
 
@@ -47,35 +46,6 @@ class _Notes(threading.local):
 
 
 _notes = _Notes()
-
-
-@functools.cache
-def _depends_on(source: Path) -> frozenset[Path]:
-    """The file itself and every file of compiled kernels that it imports, directly or not."""
-    pattern = r"^from kernels\.(cpu|ladder)(?:\.(\w+))? import (\([^)]*\)|.+)$"
-    imports = re.findall(pattern, source.read_text(), re.M)
-    names = {(room, n) for room, module, rest in imports for n in ([module] if module else re.findall(r"\w+", rest))}
-    direct = {Path(__file__).parents[1] / room / f"{name}.py" for room, name in names} - {source}
-    return frozenset({source}.union(*(_depends_on(path) for path in direct if path.exists())))
-
-
-@functools.cache
-def _cache_folder(source: Path) -> str:
-    digest = hashlib.sha256(f"numba {numba.__version__}".encode())
-    for path in sorted(_depends_on(source) | {Path(__file__)}):
-        digest.update(path.read_bytes())
-    base = os.environ.get("NUMBA_CACHE_DIR") or AppDirs("nnvis", False).user_cache_dir
-    folder = Path(base) / "kernels" / f"{source.stem}-{digest.hexdigest()[:16]}"
-    if not folder.exists():
-        _forget_old_caches(folder.parent, source.stem, keep=8)
-    return str(folder)
-
-
-def _forget_old_caches(parent: Path, stem: str, keep: int) -> None:
-    with contextlib.suppress(OSError):
-        folders = sorted(parent.glob(f"{stem}-*"), key=lambda folder: folder.stat().st_mtime)
-        for folder in folders[:-keep]:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Kernel:
@@ -97,30 +67,32 @@ class Kernel:
         self._pointer = 0
         #: Whether machine code is in memory. (Asking the dispatcher costs 15 microseconds.)
         self.compiled = False
-        folder = _cache_folder(Path(function.__code__.co_filename))
-        previous, config.CACHE_DIR = config.CACHE_DIR, folder
-        try:
-            self.dispatcher = njit(parallel=parallel, nogil=True, cache=True, fastmath=FAST_MATH)(function)
-        finally:
-            config.CACHE_DIR = previous
+        #: Whether other kernels call it, see :func:`export`.
+        self.exported = False
+        self.dispatcher = njit(parallel=parallel, nogil=True, fastmath=FAST_MATH)(function)
+        self.dispatcher._cache = KernelCache(function)
         self.__doc__ = function.__doc__
-        # The folder's name says what the source holds; when the file was written does not matter.
-        self._files = self.dispatcher._cache._cache_file
-        self._files._source_stamp = folder.rpartition("-")[2]
+
+    @functools.cached_property
+    def length(self) -> int:
+        """Bytes of bytecode of the function and the helpers it calls: the longer, the longer it takes to compile."""
+        return sum(len(each.__code__.co_code) for each in _called_by(self.dispatcher.py_func))
 
     def is_cached(self) -> bool:
         """Whether machine code for this processor is on the disk; much faster than loading it."""
         cache = self.dispatcher._cache
+        files = cache._cache_file
         try:
             key = cache._index_key(self.signature, cpu_target.target_context.codegen())
-            name = self._files._load_index().get(key)
-            return name is not None and Path(self._files._data_path(name)).exists()
+            name = files._load_index().get(key)
+            return name is not None and Path(files._data_path(name)).exists()
         except (OSError, EOFError, pickle.UnpicklingError):
             return False
 
     def compile(self) -> bool:
         """Load from the disk cache or compile; True if it had to be compiled."""
         if not self.compiled:
+            _resolve_exports(self)
             self.dispatcher.compile(self.signature)
             self.dispatcher.disable_compile()
             self.compiled = True
@@ -130,7 +102,7 @@ class Kernel:
     def pointer(self) -> int:
         """Address of the machine code as a C function, for calls from other kernels; counts as a call."""
         if _recording is not None:
-            _recording[self.name] = self
+            self._note(_recording)
             return 0
         if not self._pointer:
             self.compile()
@@ -139,9 +111,13 @@ class Kernel:
             self._pointer = made.library.get_pointer_to_function(name)
         return self._pointer
 
+    def _note(self, needed: dict[str, Kernel]) -> None:
+        for each in (*_EXPORTS.values(), self):
+            needed[each.name] = each
+
     def __call__(self, *args):
         if _recording is not None:
-            _recording[self.name] = self
+            self._note(_recording)
             return 0  # what a kernel that counts faults in its arguments gives when all is well
         if not self.compiled:
             self.compile()
@@ -150,6 +126,18 @@ class Kernel:
             (made,) = self.dispatcher.overloads.values()
             _notes.calls.append(functools.partial(made.entry_point, *args))
         return self.dispatcher(*args)
+
+
+def _called_by(function: Callable) -> set[Callable]:
+    """The function and all the helpers that it names, or that those do."""
+    found, left = {function}, [function]
+    while left:
+        last = left.pop()
+        values: list[Any] = [last.__globals__.get(name) for name in last.__code__.co_names]
+        fresh = {each.py_func for each in values if is_jitted(each)} - found
+        found |= fresh
+        left += fresh
+    return found
 
 
 def kernel(signature: str, parallel: bool = True) -> Callable[[Callable], Kernel]:
@@ -164,9 +152,31 @@ def kernel(signature: str, parallel: bool = True) -> Callable[[Callable], Kernel
     return decorate
 
 
+def export(function: Kernel) -> str:
+    """Let other kernels call this one as the C function of the name that is returned."""
+    symbol = f"nnvis_{function.name}"
+    _EXPORTS[symbol] = function
+    function.exported = True
+    return symbol
+
+
+def _resolve_exports(user: Kernel) -> None:
+    """Tell the linker where exported kernels are, before it loads `user`."""
+    while _EXPORTS and user not in _EXPORTS.values():
+        symbol, function = _EXPORTS.popitem()
+        llvm.add_symbol(symbol, function.pointer())
+
+
+def compile_only() -> None:
+    """What is compiled from now on goes into the disk cache and is never run: exported kernels need not be there."""
+    while _EXPORTS:
+        llvm.add_symbol(_EXPORTS.popitem()[0], 1)
+
+
 def inner(function: Callable) -> Callable:
-    """Decorator: a compiled helper, called only from kernels."""
-    return njit(nogil=True, fastmath=FAST_MATH)(function)
+    """Decorator: a helper, called only from kernels: there is nothing that Python could call."""
+    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": InlinedCompiler}
+    return njit(nogil=True, fastmath=FAST_MATH, **options)(function)
 
 
 @contextlib.contextmanager

@@ -9,10 +9,11 @@ own for every kernel would take about half a second each.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, prange, types
+from numba import prange, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from kernels.cpu.jit import export, inner, kernel
 from kernels.cpu.placement import caller, step_aside
 from kernels.cpu.simd import INT64
 
@@ -41,21 +42,37 @@ def _call_job(typingctx, function, block, job):
     return types.void(types.intp, types.intp, types.intp), codegen
 
 
-@njit(parallel=True, nogil=True)
-def _thread_loop(function, block, jobs):
+@kernel("void(i8, i8, i8)")
+def thread_loop(function, block, jobs):
+    """Call the job function at address `function` for every job, on all threads."""
     cpu, thread = caller()
     for job in prange(jobs):
         step_aside(cpu, thread)
         _call_job(function, block, job)
 
 
-@njit(nogil=True)
+_THREAD_LOOP = export(thread_loop)
+
+
+@intrinsic
+def _on_all_threads(typingctx, function, block, jobs):
+    """Call :func:`thread_loop`."""
+
+    def codegen(context, builder, signature, args):
+        kind = ir.FunctionType(ir.VoidType(), [INT64] * 3)
+        builder.call(cgutils.get_or_insert_function(builder.module, kind, _THREAD_LOOP), args)
+        return context.get_dummy_value()
+
+    return types.void(types.intp, types.intp, types.intp), codegen
+
+
+@inner
 def _run(function, block, jobs, serial):
     if serial or jobs == 1:
         for job in range(jobs):
             _call_job(function, block, job)
     else:
-        _thread_loop(function, block, jobs)
+        _on_all_threads(function, block, jobs)
 
 
 def _job_function(context, builder, body, arguments, extras, tail):
@@ -68,6 +85,7 @@ def _job_function(context, builder, body, arguments, extras, tail):
     kind = convention.get_function_type(_JOB_SIGNATURE.return_type, _JOB_SIGNATURE.args)
     function = ir.Function(builder.module, kind, builder.module.get_unique_name("job_function"))
     function.linkage = "internal"
+    function.attributes.add("noinline")  # else the serial loop gets a copy of it, to be compiled as well
     inside = ir.IRBuilder(function.append_basic_block("entry"))
     block, job = function.args[2:]
     layout = context.get_value_type(types.Tuple((*arguments, *[types.intp] * extras)))

@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 import numpy as np
 from llvmlite import ir
-from numba import get_thread_id, prange, types
+from numba import get_thread_id, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.cpu.jit import Kernel, kernel
-from kernels.cpu.placement import caller, step_aside
+from kernels.cpu.jit import Kernel, inner, kernel
+from kernels.cpu.jobs import run_jobs
 from kernels.cpu.simd import INT32, INT64, address
 
 _BODY_ARGUMENTS = 8
@@ -85,24 +85,24 @@ def _call(typingctx, function, job, a, b, c, d, e, plan, scratch):
     return types.void(*[types.intp] * (1 + _BODY_ARGUMENTS)), codegen
 
 
-@kernel("void(i8, i8, i8, b1, f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], i4[::1], f4[:,::1])")
-def run_jobs(function, first, count, serial, a, b, c, d, e, plan, scratch):
+@inner
+def _job(function, first, a, b, c, d, e, table, rows, row_bytes, job):
+    _call(function, first + job, a, b, c, d, e, table, rows + get_thread_id() * row_bytes)
+
+
+@kernel(
+    "void(i8, i8, i8, b1, f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], i4[::1], f4[:,::1])",
+    parallel=False,
+)
+def launch_jobs(function, first, count, serial, a, b, c, d, e, plan, scratch):
     """Jobs `first` to ``first + count`` of the body at address `function`, on all threads unless `serial`."""
     at_a = address(a) if a.size else 0
     at_b = address(b) if b.size else 0
     at_c = address(c) if c.size else 0
     at_d = address(d) if d.size else 0
     at_e = address(e) if e.size else 0
-    table, rows, row_bytes = address(plan), address(scratch), 4 * scratch.shape[1]
-    if serial:
-        for job in range(count):
-            _call(function, first + job, at_a, at_b, at_c, at_d, at_e, table, rows)
-    else:
-        cpu, thread = caller()
-        for job in prange(count):
-            step_aside(cpu, thread)
-            own = rows + get_thread_id() * row_bytes
-            _call(function, first + job, at_a, at_b, at_c, at_d, at_e, table, own)
+    arguments = function, first, at_a, at_b, at_c, at_d, at_e, address(plan), address(scratch), 4 * scratch.shape[1]
+    run_jobs(_job, arguments, count, serial)
 
 
 def launch(
@@ -129,4 +129,4 @@ def launch(
     scratch : ndarray (threads, floats)
     """
     flat = [_EMPTY if array is None else array.reshape(-1) for array in arrays]
-    run_jobs(work.pointer(), first, count, serial, *flat, plan, scratch)
+    launch_jobs(work.pointer(), first, count, serial, *flat, plan, scratch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +18,12 @@ ROOT = Path(__file__).parents[2]
 NAMES = ["scale_kernel", "all_finite_kernel", "clip_kernel"]
 
 
-def python(code: str, cache: Path) -> str:
-    """Output of a process that compiles into `cache`."""
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+def python(code: str, cache: Path, root: Path = ROOT) -> str:
+    """Output of a process that compiles the kernels of `root` into `cache`."""
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=root, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -102,6 +105,7 @@ def test_progress_counts_to_the_end_whoever_compiles(small):
 def test_a_helper_that_dies_leaves_the_work_to_the_caller(monkeypatch, small):
     class Waiting:
         compiled = False
+        exported, length = False, 1
 
         def __init__(self, name):
             self.name = name
@@ -125,3 +129,48 @@ def test_processes_are_as_many_as_there_is_work_and_cores_for(monkeypatch):
     assert compiling._helpers(100, 1) == 0
     monkeypatch.setattr(sys, "executable", "/opt/nnvis-app")
     assert compiling._helpers(100, None) == 0
+
+
+def test_the_longest_comes_first_after_what_others_call():
+    kernels = sorted(KERNELS.values(), key=compiling._order)
+    assert kernels[0].exported and not kernels[1].exported
+    assert [each.length for each in kernels[1:]] == sorted((each.length for each in kernels[1:]), reverse=True)
+    sums = KERNELS["gathered_dots"].dispatcher.py_func
+    assert KERNELS["gathered_dots"].length > 5 * len(sums.__code__.co_code)
+
+
+def test_helpers_of_kernels_have_no_machine_code(tmp_path):
+    """Neither of their own nor for Python; kernels have them inlined."""
+    code = (
+        LOAD
+        + f"""
+from kernels.cpu.elementwise import _scale_body
+KERNELS["{NAMES[0]}"].compile()
+for made in _scale_body.overloads.values():
+    print(type(made.library).__name__, made.library.get_pointer_to_function(made.fndesc.mangled_name))
+"""
+    )
+    assert python(code, tmp_path) == "InlinedLibrary 0"
+
+
+def test_a_process_that_only_compiles_needs_none_of_the_kernels_that_others_call(tmp_path):
+    code = (
+        LOAD
+        + f"""
+from kernels.cpu.jit import compile_only
+compile_only()
+print(KERNELS['{NAMES[0]}'].compile(), KERNELS["thread_loop"].is_cached())
+"""
+    )
+    assert python(code, tmp_path) == "True False"
+    assert (
+        python(LOAD + f"print(KERNELS['{NAMES[0]}'].compile(), KERNELS['thread_loop'].compiled)", tmp_path)
+        == "False True"
+    )
+
+
+def test_a_copy_of_the_files_elsewhere_finds_what_is_compiled(tmp_path):
+    code = LOAD + f"print(KERNELS['{NAMES[0]}'].compile(), kernels.__file__)"
+    shutil.copytree(ROOT / "kernels", tmp_path / "kernels")
+    assert python(code, tmp_path) == f"True {ROOT / 'kernels' / '__init__.py'}"
+    assert python(code, tmp_path, root=tmp_path) == f"False {tmp_path / 'kernels' / '__init__.py'}"
