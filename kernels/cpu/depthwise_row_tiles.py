@@ -1,8 +1,9 @@
-"""Register tiles of depthwise convolution that walk along rows: one vector of channels, four neighbouring pixels.
+"""Register tiles of depthwise convolution that walk along rows: a vector or two of channels, four neighbouring pixels.
 
-A tile does all pixels of some rows for as many channels as a register holds. The weights (or their gradient's sums)
-stay in registers, and each source pixel is read once for all the taps of a row that meet it. Source pixels beside the
-image are read as zeros by masks; rows above or below it are skipped. Nothing here checks bounds.
+A tile does all pixels of some rows for as many channels as a register holds, or a cache line: else each line would come
+from the second-level cache once for either half. The weights of one vector (or their gradient's sums) stay in
+registers, and each source pixel is read once for all the taps of a row that meet it. Source pixels beside the image are
+read as zeros by masks; rows above or below it are skipped. Nothing here checks bounds.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numba.extending import intrinsic
 
 from kernels.cpu.microkernels import TILE_LANES, TILE_VECTOR, Sums, outlined, table_entry, table_pointer
 from kernels.cpu.simd import (
+    FLOAT,
     INT32,
     INT64,
     float_pointer,
@@ -24,8 +26,8 @@ from kernels.cpu.simd import (
     store_at,
 )
 
-#: Neighbouring target pixels of a tile.
-PIXELS = 4
+#: Neighbouring target pixels of a tile, and vectors of channels of the widest: a cache line.
+PIXELS, MOST_VECTORS = 4, 16 // TILE_LANES
 #: Entries of the table that describes a pass: sizes, and the source row and column under the first tap of the first
 #: target pixel. (Of a transposed pass: padding, and the column that the first tile's leftmost tap meets.) Then how far
 #: ahead, in floats, sources and targets are asked for; 0 if not at all. Last the number of the activation.
@@ -126,11 +128,18 @@ class _Walk:
             masks[j] = _where(b, inside, lanes)
         return masks
 
-    def meet(self, source, masks, multiply_add):
-        """Read one row of sources, and ``multiply_add(pixel of the tile, tap column, source)`` for all that meet."""
+    def places(self, source, masks):
+        """Where each column of one row of sources is read, and by which mask."""
         b = self.builder
-        for j in range(self.count):
-            value = _load(b, source, b.mul(self.channels, INT64(j)), masks[j])
+        return [_place(b, b.gep(source, [b.mul(self.channels, INT64(j))]), masks[j]) for j in range(self.count)]
+
+    def meet(self, places, multiply_add, offset=0):
+        """Read one row of sources, and ``multiply_add(pixel of the tile, tap column, source)`` for all that meet.
+
+        Channels are those of the vector that begins `offset` floats behind `places`.
+        """
+        for j, (place, mask) in enumerate(places):
+            value = _load(self.builder, place, INT64(offset), mask)
             for pixel, tap, column in self.links:
                 if column == j:
                     multiply_add(pixel, tap, value)
@@ -165,14 +174,22 @@ def _where(builder, condition, mask):
     return condition if mask is _ALL else builder.select(condition, mask, _NONE)
 
 
+def _place(builder, pointer, mask):
+    """Where whole vectors are read instead of those at `pointer`, if the mask is a condition: there, or from zeros."""
+    if mask is _ALL or mask.type.width > 1:
+        return pointer, mask
+    count = MOST_VECTORS * TILE_LANES
+    zeros = ir.Constant(ir.VectorType(FLOAT, count), [0.0] * count)
+    zeros = builder.bitcast(cgutils.global_constant(builder, "zeros", zeros), pointer.type)
+    return builder.select(mask, pointer, zeros), _ALL
+
+
 def _load(builder, pointer, offset, mask):
+    if mask.type.width == 1:
+        pointer, mask = _place(builder, builder.gep(pointer, [offset]), mask)
+        offset = INT64(0)
     if mask is _ALL:
         return load_at(builder, pointer, offset, TILE_VECTOR)
-    if mask.type.width == 1:
-        zeros = cgutils.global_constant(builder, "zeros", ir.Constant(TILE_VECTOR, [0.0] * TILE_LANES))
-        zeros = builder.bitcast(zeros, pointer.type)
-        place = builder.select(mask, builder.gep(pointer, [offset]), zeros)
-        return load_at(builder, place, INT64(0), TILE_VECTOR)
     return masked_load(builder, pointer, offset, builder.bitcast(mask, _MASK), TILE_VECTOR)
 
 
@@ -184,26 +201,27 @@ def _lanes(builder, channels):
     return builder.select(builder.icmp_signed(">=", channels, INT64(TILE_LANES)), _ALL, first)
 
 
-def _make_dot_rows(kernel, stride, transposed):
+def _make_dot_rows(kernel, stride, transposed, vectors):
     def build(b, args):
         x, w, w_step, start, y, frame, first, last, lanes = args
         x, w, start, y = (float_pointer(b, each) for each in (x, w, start, y))
-        walk, mask, zero = _Walk(b, frame, kernel, stride, transposed), _lanes(b, lanes), INT64(0)
-        initial = _load(b, start, zero, mask)
+        walk, mask = _Walk(b, frame, kernel, stride, transposed), _lanes(b, lanes)
+        offsets = [INT64(v * TILE_LANES) for v in range(vectors)]
+        initial = [_load(b, start, offset, mask) for offset in offsets]
         weights = [b.gep(w, [b.mul(w_step, INT64(t))]) for t in range(kernel * kernel)]
-        kept = [_load(b, each, zero, mask) for each in weights] if kernel == 3 else []
-        sums = Sums(b, PIXELS, 1)
+        kept = [_load(b, each, INT64(0), mask) for each in weights] if kernel == 3 and vectors == 1 else []
+        sums = Sums(b, PIXELS, vectors)
         line = b.mul(walk.columns, walk.channels)
 
-        def row_of_taps(kh, source, masks):
+        def row_of_taps(kh, v, places):
             taps = range(kernel * kh, kernel * kh + kernel)
-            row = [kept[t] if kept else _load(b, weights[t], zero, mask) for t in taps]
+            row = [kept[t] if kept else _load(b, weights[t], offsets[v], mask) for t in taps]
 
             def multiply_add(pixel, tap, value):
-                (slot,) = sums.slots[pixel]
+                slot = sums.slots[pixel][v]
                 b.store(fused_multiply_add(b, value, row[tap], b.load(slot)), slot)
 
-            walk.meet(source, masks, multiply_add)
+            walk.meet(places, multiply_add, v * TILE_LANES)
 
         with cgutils.for_range_slice(b, first, last, INT64(1)) as (target, _):
             rows = [walk.row(target, INT64(kh)) for kh in range(kernel)]
@@ -214,11 +232,14 @@ def _make_dot_rows(kernel, stride, transposed):
                 masks, shift = walk.masks(column, mask), b.mul(column, walk.channels)
                 place = b.gep(out, [b.mul(pixel, walk.channels)])
                 walk.prefetch([b.gep(each, [shift]) for each in pointers[kernel // 2 :]], place)
-                for _, _, slot in sums.each():
-                    b.store(initial, slot)
+                for slots in sums.slots:
+                    for value, slot in zip(initial, slots, strict=True):
+                        b.store(value, slot)
                 for kh, (_, inside) in enumerate(rows):
                     with b.if_then(inside):
-                        row_of_taps(kh, b.gep(pointers[kh], [shift]), masks)
+                        places = walk.places(b.gep(pointers[kh], [shift]), masks)
+                        for v in range(vectors):
+                            row_of_taps(kh, v, places)
                 sums.activate(walk.activation)
                 _store_pixels(b, sums, place, walk.channels, lanes, mask)
 
@@ -236,9 +257,10 @@ def _make_dot_rows(kernel, stride, transposed):
             Address of the int32 table of the pass.
         first, last : int
         lanes : int
-            Channels from there on; no more than a vector holds are done.
+            Channels from there on; no more than the tile's vectors hold are done.
         """
-        return types.void(*[types.intp] * 9), outlined(f"depthwise_dot_{kernel}_{stride}_{transposed}", build)
+        name = f"depthwise_dot_{kernel}_{stride}_{transposed}_{vectors}"
+        return types.void(*[types.intp] * 9), outlined(name, build)
 
     return dot_rows
 
@@ -246,11 +268,10 @@ def _make_dot_rows(kernel, stride, transposed):
 def _store_pixels(builder, sums, target, step, lanes, mask):
     """Write the vectors of neighbouring pixels; only the channels that are there."""
     places = [builder.gep(target, [builder.mul(step, INT64(i))]) for i in range(PIXELS)]
-    values = [builder.load(slot) for _, _, slot in sums.each()]
     if mask is _ALL:
-        for value, place in zip(values, places, strict=True):
-            store_at(builder, value, place, INT64(0))
+        sums.store(places)
         return
+    values = [builder.load(slot) for _, _, slot in sums.each()]
     full = builder.icmp_signed(">=", lanes, INT64(TILE_LANES))
     with builder.if_else(full, likely=True) as (whole, part):
         with whole:
@@ -294,7 +315,8 @@ def _make_outer_rows(kernel, stride):
                 for kh, (_, inside) in enumerate(rows):
                     with b.if_then(inside):
                         source = b.gep(pointers[kh], [shift])
-                        walk.meet(source, masks, lambda *link, kh=kh, add=multiply_add: add(*link, kh))
+                        places = walk.places(source, masks)
+                        walk.meet(places, lambda *link, kh=kh, add=multiply_add: add(*link, kh))
         sums.store(results)
 
     @intrinsic
@@ -324,8 +346,14 @@ def _fresh_pixels(builder, place, done, step, mask):
     return [_load(b, place, b.mul(step, INT64(i)), own) for i, own in enumerate([*masks, mask])]
 
 
-dot_rows_3_1, dot_rows_3_2 = _make_dot_rows(3, 1, False), _make_dot_rows(3, 2, False)
-dot_rows_5_1, dot_rows_5_2 = _make_dot_rows(5, 1, False), _make_dot_rows(5, 2, False)
-dot_rows_3_transposed, dot_rows_5_transposed = _make_dot_rows(3, 2, True), _make_dot_rows(5, 2, True)
+def _dot_tiles(*shape):
+    """The tiles of one vector and of the most vectors."""
+    single = _make_dot_rows(*shape, 1)
+    return single, _make_dot_rows(*shape, MOST_VECTORS) if MOST_VECTORS > 1 else single
+
+
+dot_rows_3_1, dot_rows_3_2 = _dot_tiles(3, 1, False), _dot_tiles(3, 2, False)
+dot_rows_5_1, dot_rows_5_2 = _dot_tiles(5, 1, False), _dot_tiles(5, 2, False)
+dot_rows_3_transposed, dot_rows_5_transposed = _dot_tiles(3, 2, True), _dot_tiles(5, 2, True)
 outer_rows_3_1, outer_rows_3_2 = _make_outer_rows(3, 1), _make_outer_rows(3, 2)
 outer_rows_5_1, outer_rows_5_2 = _make_outer_rows(5, 1), _make_outer_rows(5, 2)

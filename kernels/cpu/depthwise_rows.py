@@ -15,6 +15,7 @@ from kernels.cpu.depthwise_row_tiles import (
     ACTIVATION,
     CHANNELS,
     FRAME,
+    MOST_VECTORS,
     OUTER_ROWS,
     PIXELS,
     SOURCE_AHEAD,
@@ -66,6 +67,8 @@ PREFETCH_FLOATS = (2048 if TILE_LANES == 16 else 128) * 1024
 #: Most private copies of the weight gradient, and fewest pixels that make one worth it.
 MOST_CHUNKS, FEWEST_PIXELS = 16, 64
 _SINGLE, _DOUBLE, _TRANSPOSED = range(3)
+#: Channels of the widest tile.
+_WIDEST = MOST_VECTORS * TILE_LANES
 
 
 def handles(g: Geometry, backward: bool = False) -> bool:
@@ -116,20 +119,43 @@ def _dot_plan(g: Geometry, backward: bool, activation: str) -> np.ndarray:
 
 
 def _make_dots(single, double, transposed):
+    one_of_single, more_of_single = single
+    one_of_double, more_of_double = double
+    one_transposed, more_transposed = transposed
+
+    @inner
+    def one(x, w, step, start, y, plan, first, last, lanes):
+        variant = entry(plan, VARIANT)
+        if variant == _SINGLE:
+            one_of_single(x, w, step, start, y, plan, first, last, lanes)
+        elif variant == _DOUBLE:
+            one_of_double(x, w, step, start, y, plan, first, last, lanes)
+        else:
+            one_transposed(x, w, step, start, y, plan, first, last, lanes)
+
+    @inner
+    def more(x, w, step, start, y, plan, first, last, lanes):
+        variant = entry(plan, VARIANT)
+        if variant == _SINGLE:
+            more_of_single(x, w, step, start, y, plan, first, last, lanes)
+        elif variant == _DOUBLE:
+            more_of_double(x, w, step, start, y, plan, first, last, lanes)
+        else:
+            more_transposed(x, w, step, start, y, plan, first, last, lanes)
+
     @inner
     def rows_of_image(x, w, start, y, plan, first, last):
-        channels, step, variant = entry(plan, CHANNELS), entry(plan, TAP_STEP), entry(plan, VARIANT)
+        channels, step = entry(plan, CHANNELS), entry(plan, TAP_STEP)
         w += 4 * entry(plan, FIRST_TAP)
-        for place in range(0, channels, TILE_LANES):
-            # the last vector overlaps its neighbour, and writes the same again
-            c = max(0, min(place, channels - TILE_LANES))
-            at, lanes = 4 * c, channels - c
-            if variant == _SINGLE:
-                single(x + at, w + at, step, start + at, y + at, plan, first, last, lanes)
-            elif variant == _DOUBLE:
-                double(x + at, w + at, step, start + at, y + at, plan, first, last, lanes)
-            else:
-                transposed(x + at, w + at, step, start + at, y + at, plan, first, last, lanes)
+        for place in range(0, channels, _WIDEST):
+            # the last vectors overlap their neighbours, and write the same again
+            if channels - place > TILE_LANES and channels >= _WIDEST:
+                c = min(place, channels - _WIDEST)
+                more(x + 4 * c, w + 4 * c, step, start + 4 * c, y + 4 * c, plan, first, last, channels - c)
+                continue
+            for part in range(place, channels, TILE_LANES):
+                c = max(0, min(part, channels - TILE_LANES))
+                one(x + 4 * c, w + 4 * c, step, start + 4 * c, y + 4 * c, plan, first, last, channels - c)
 
     return rows_of_image
 
