@@ -25,6 +25,8 @@ def matmul(a: np.ndarray, b: np.ndarray, c: np.ndarray, transpose_a: bool, trans
         c[...] = 0.0
     elif not (transpose_a or transpose_b) and rows <= row_products.MOST_ROWS:
         row_products.run(a, b, None, c)
+    elif not (transpose_a or transpose_b) and small_products.applies(rows, inner, columns):
+        small_products.forward(a, b, None, c)
     elif not transpose_a:
         plan = conv_tables.transposed_plan if transpose_b else conv_tables.forward_plan
         conv_data.run(plan(product(rows, inner, columns)), a, b, None, c)

@@ -1,9 +1,9 @@
-"""Products over few rows, with matrices that are used where they lie: nothing of the size of the weights is packed.
+"""Products over few rows, with matrices that are used where they lie: nothing of the size of the weights is kept packed.
 
 Packing weights pays where many rows share them. A linear layer on a small batch has few: forward, the weights are read
-in strips of a tile's columns, a block of their rows at a time, which stays in the second-level cache for all rows of
-the batch. For the gradient of the weights only the gradients of the batch are packed, and sums go straight to their
-place.
+in strips of a tile's columns, a block of their rows at a time. The first tile multiplies while it packs: what it reads
+it also writes, side by side, for the other rows of the batch. For the gradient of the weights only the gradients of the
+batch are packed, and sums go straight to their place.
 """
 
 from __future__ import annotations
@@ -19,26 +19,32 @@ from kernels.cpu.conv_plan import Geometry, Tables
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import (
     ACTIVATIONS,
+    NARROW,
     TILE_LANES,
+    TILE_VECTOR,
     WIDE,
     WIDE_ROWS,
     Sums,
     begin,
+    by_width,
     outer_wide_run,
     outlined,
+    prefetch_pointer,
     unrolled,
 )
-from kernels.cpu.packing import add_row_sums, clear_floats, copy_rows
-from kernels.cpu.simd import INT64, float_pointer
+from kernels.cpu.packing import ROW_BYTES, add_row_sums, clear_floats, copy_floats, copy_rows
+from kernels.cpu.simd import INT64, float_pointer, load_at, store_at
 
-#: Rows of a tile of the forward pass: a divisor of most batches.
-ROWS = 8 if TILE_LANES == 16 else 4
+#: Rows of a tile of the forward pass.
+ROWS = 8 if TILE_LANES == 16 else WIDE_ROWS
 #: Most rows of a product, forward and of a gradient's sums.
 MOST_ROWS, MOST_SUMMED = 128, 255
-#: Most columns of weights that are read in strips: strips of longer rows compete for places in the caches.
-MOST_COLUMNS = 512
+#: Most columns of weights that are read in strips: of longer rows every piece is in a page of its own.
+MOST_COLUMNS = 512 if TILE_LANES == 16 else 1024
 #: Rows of the weights that are used for all rows of the batch before the next.
-BLOCK = 256
+BLOCK = 256 if TILE_LANES == 16 else 1024
+#: So many rows before they are used, they are asked for.
+_AHEAD = 16
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
 #: Jobs of a gradient, where there is work enough: parts of the weights' rows, of so many tiles at least.
@@ -50,8 +56,8 @@ ENOUGH_JOBS, PART_TILES = 8, 8
 
 def applies(rows: int, inner_size: int, columns: int) -> bool:
     """Whether a product ``(rows, inner_size) @ (inner_size, columns)`` can be done here, and should."""
-    whole = rows % ROWS == 0 and columns % WIDE == 0
-    return whole and 0 < rows <= MOST_ROWS and columns <= MOST_COLUMNS and inner_size >= WIDE
+    whole = TILE_LANES == 8 or (rows % ROWS == 0 and columns % WIDE == 0)
+    return whole and 0 < rows <= MOST_ROWS and NARROW < columns <= MOST_COLUMNS and inner_size >= WIDE
 
 
 def sums_apply(g: Geometry) -> bool:
@@ -62,48 +68,81 @@ def sums_apply(g: Geometry) -> bool:
 # --- forward -------------------------------------------------------------------------------------------------
 
 
-def _build_rows(b, args):
-    x, x_stride, w, w_stride, count, start, y, y_stride, accumulate, activation = args
-    x, w, y = (float_pointer(b, place) for place in (x, w, y))
-    sums = Sums(b, ROWS, 2)
-    sources, results = (
-        [b.gep(base, [b.mul(stride, INT64(r))]) for r in range(ROWS)] for base, stride in ((x, x_stride), (y, y_stride))
-    )
-    begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), lambda: sums.load(results))
+def _make_rows(name, packs):
+    def build(b, args):
+        x, x_stride, w, w_stride, count, start, y, y_stride, last, width, accumulate, activation, *rest = args
+        x, w, y, *packed = (float_pointer(b, place) for place in (x, w, y, *rest))
+        sums = Sums(b, ROWS, 2)
+        rows = [b.select(b.icmp_signed("<", INT64(r), last), INT64(r), last) for r in range(ROWS)]
+        sources, results = (
+            [b.gep(base, [b.mul(stride, row)]) for row in rows] for base, stride in ((x, x_stride), (y, y_stride))
+        )
+        load, finish = (
+            functools.partial(by_width, b, sums, width, lambda f=f: f(results), lambda g=g: g(results, width))
+            for f, g in ((sums.load, sums.load_part), (sums.store, sums.store_part))
+        )
+        begin(b, sums, accumulate, lambda: sums.fill(float_pointer(b, start)), load)
 
-    def step(k):
-        sums.multiply_add(lambda r: b.gep(sources[r], [k]), b.gep(w, [b.mul(k, w_stride)]))
+        def step(k):
+            right = b.gep(w, [b.mul(k, w_stride)])
+            if packs:
+                prefetch_pointer(b, b.gep(w, [b.mul(b.add(k, INT64(_AHEAD)), w_stride)]), level=3)
+                for at in (INT64(0), INT64(TILE_LANES)):
+                    value = load_at(b, right, at, TILE_VECTOR)
+                    store_at(b, value, b.gep(packed[0], [b.mul(k, INT64(WIDE))]), at)
+            sums.multiply_add(lambda r: b.gep(sources[r], [k]), right)
 
-    unrolled(b, count, 4, step)
-    sums.activate(activation)
-    sums.store(results)
+        unrolled(b, count, 4, step)
+        sums.activate(activation)
+        finish()
+
+    return outlined(name, build)
 
 
 @intrinsic
-def _rows(typingctx, x, x_stride, w, w_stride, count, start, y, y_stride, accumulate, activation):
-    """``y[r] = activation(start + sum_k x[r, k] w[k])`` for ROWS rows r and WIDE columns.
+def _rows(typingctx, x, x_stride, w, w_stride, count, start, y, y_stride, last, width, accumulate, activation):
+    """``y[r, : width] = activation(start + sum_k x[r, k] w[k])`` for ROWS rows r and WIDE columns.
 
-    Addresses of the first elements, and floats between rows; `accumulate` as in the other register tiles.
+    Addresses of the first elements, and floats between rows; rows after number `last` are that one once more.
+    `accumulate` as in the other register tiles.
     """
-    return types.void(*[types.intp] * 10), outlined("small_product_rows", _build_rows)
+    return types.void(*[types.intp] * 12), _make_rows("small_product_rows", packs=False)
+
+
+@intrinsic
+def _rows_that_pack(
+    typingctx, x, x_stride, w, w_stride, count, start, y, y_stride, last, width, accumulate, activation, packed
+):
+    """The same, while the rows of w are copied to `packed`, side by side."""
+    return types.void(*[types.intp] * 13), _make_rows("small_product_rows_that_pack", packs=True)
 
 
 @body
 def small_product(job, x, w, bias, y, unused, plan, scratch_row):
-    """One strip of the columns of ``y = activation(x w + bias)``."""
+    """One strip of the columns of ``y = activation(x w + bias)``, a block of the weights' rows at a time."""
     rows, size, outputs = entry(plan, PIXELS), entry(plan, INNER), entry(plan, OUTPUTS)
-    first, start = 4 * job * WIDE, scratch_row
+    width, start, packed = min(WIDE, outputs - job * WIDE), scratch_row, scratch_row + ROW_BYTES
+    first, strip = 4 * job * WIDE, w + 4 * job * WIDE
+    clear_floats(start, WIDE)
     if bias:
-        start = bias + first
-    else:
-        clear_floats(scratch_row, WIDE)
+        copy_floats(start, bias + first, width)
     for low in range(0, size, BLOCK):
         count = min(BLOCK, size - low)
         activation = entry(plan, ACTIVATION) if low + count == size else 0
-        strip = w + 4 * low * outputs + first
-        for r in range(0, rows, ROWS):
-            source, target = x + 4 * (r * size + low), y + 4 * r * outputs + first
-            _rows(source, size, strip, outputs, count, start, target, outputs, low, activation)
+        source, target, left = x + 4 * low, y + first, strip + 4 * low * outputs
+        done = 0
+        if width < WIDE:
+            copy_rows(packed, WIDE, left, outputs, count, width)
+        else:
+            last = min(ROWS, rows) - 1
+            _rows_that_pack(
+                source, size, left, outputs, count, start, target, outputs, last, width, low, activation, packed
+            )
+            done = ROWS
+        for r in range(done, rows, ROWS):
+            last = min(ROWS, rows - r) - 1
+            place, result = source + 4 * r * size, target + 4 * r * outputs
+            _rows(place, size, packed, WIDE, count, start, result, outputs, last, width, low, activation)
 
 
 @functools.lru_cache(maxsize=512)
@@ -111,13 +150,14 @@ def _forward_plan(rows: int, inner_size: int, columns: int, activation: str) -> 
     """The plan of a product, its number of jobs, and whether it is too small for threads."""
     h = np.zeros(HEADER, np.int32)
     h[PIXELS], h[INNER], h[OUTPUTS], h[ACTIVATION] = rows, inner_size, columns, ACTIVATIONS[activation]
-    return h, columns // WIDE, rows * inner_size * columns < SERIAL_WORK
+    return h, -(-columns // WIDE), rows * inner_size * columns < SERIAL_WORK
 
 
-def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str) -> None:
+def forward(x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray, activation: str = "none") -> None:
     """``y = activation(x @ w + b)`` where :func:`applies` says so."""
     plan, jobs, serial = _forward_plan(*x.shape, w.shape[1], activation)
-    launch(small_product, 0, jobs, serial, (x, w, b, y, None), plan, scratch.thread_rows("tile", WIDE))
+    rows = scratch.thread_rows("packed strip", (BLOCK + 1) * WIDE)
+    launch(small_product, 0, jobs, serial, (x, w, b, y, None), plan, rows)
 
 
 # --- gradient of the weights ---------------------------------------------------------------------------------

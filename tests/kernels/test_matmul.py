@@ -30,6 +30,9 @@ SHAPES = [
     (128, 513, 64),
     (24, 300, 512),
     (13, 12, 64),
+    # several blocks of the weights' rows, a part of a panel at the end
+    (13, 1100, 40),
+    (64, 2050, 250),
     (301, 29, 96),
     # gradients that are summed in several blocks, over several splits of the rows, the other way round, packed or not
     (700, 130, 300),
