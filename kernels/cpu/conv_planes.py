@@ -15,6 +15,7 @@ from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, boxed, entry, launch, unboxed
 from kernels.cpu.microkernels import TILE_LANES
 from kernels.cpu.packing import activate_floats, add_floats, add_row_sums, clear_floats, copy_floats
+from kernels.cpu.plane_pooling import copy_bytes, pool_planes_4, pool_planes_6, pool_planes_8
 from kernels.cpu.plane_tiles import (
     DOT_VECTORS,
     OUTER_TAPS,
@@ -161,16 +162,47 @@ def _write_rows(sums, rows, y, plan):
 
 
 @inner
-def _write_maxima(sums, rows, pixels, y, winners, plan):
-    """The same, pooled: two rows of pixels, which stay in the first-level cache, become one."""
+def _narrow_maxima(sums, pixels, y, winners, plan):
+    """Maxima of two rows that are too short for vectors of them: by way of pixels."""
     columns, channels, line = entry(plan, pp.TARGET_COLUMNS), entry(plan, pp.TARGET_CHANNELS), entry(plan, pp.LINE)
     least = np.float32(0.0) if entry(plan, pp.ACTIVATION) else np.float32(np.nan)
-    for row in range(0, rows, 2):
-        for i in range(2):
-            place = pixels + 4 * i * columns * channels
-            _join_row(sums + 4 * (row + i) * line, entry(plan, pp.TARGET_PLANE), columns, channels, place)
-        at = row // 2 * (columns // 2) * channels
-        few_maxima(pixels, y + 4 * at, winners + at, 2, columns, 1, columns // 2, channels, least, 0)
+    for i in range(2):
+        place = pixels + 4 * i * columns * channels
+        _join_row(sums + 4 * i * line, entry(plan, pp.TARGET_PLANE), columns, channels, place)
+    few_maxima(pixels, y, winners, 2, columns, 1, columns // 2, channels, least, 0)
+
+
+@inner
+def _maxima(sums, y, winners, plan):
+    """Maxima of two rows. The last vector overlaps the one before it; some floats behind them are written, too."""
+    tile, channels, plane = entry(plan, pp.TILE), entry(plan, pp.TARGET_CHANNELS), entry(plan, pp.TARGET_PLANE)
+    line, bounded, count = entry(plan, pp.LINE), entry(plan, pp.ACTIVATION), entry(plan, pp.TARGET_COLUMNS) // 2
+    for p in range(0, count, LANES):
+        at = min(p, count - LANES)
+        target, who = y + 4 * at * channels, winners + at * channels
+        if tile == 4:
+            pool_planes_4(sums + 8 * at, plane, line, bounded, channels, target, who)
+        elif tile == 6:
+            pool_planes_6(sums + 8 * at, plane, line, bounded, channels, target, who)
+        else:
+            pool_planes_8(sums + 8 * at, plane, line, bounded, channels, target, who)
+
+
+@inner
+def _write_maxima(sums, rows, pixels, y, winners, plan):
+    """Bring the maxima of a band to their pixels."""
+    line, floats = entry(plan, pp.LINE), entry(plan, pp.TARGET_COLUMNS) // 2 * entry(plan, pp.TARGET_CHANNELS)
+    for row in range(rows // 2):
+        source, place, who = sums + 8 * row * line, y + 4 * row * floats, winners + row * floats
+        if entry(plan, pp.TARGET_COLUMNS) < 2 * LANES:
+            _narrow_maxima(source, pixels, place, who, plan)
+        elif row < rows // 2 - 1:
+            _maxima(source, place, who, plan)
+        else:  # what lies behind the last row is not this band's
+            spare = pixels + 4 * (floats + LANES)
+            _maxima(source, pixels, spare, plan)
+            copy_floats(place, pixels, floats)
+            copy_bytes(who, spare, floats)
 
 
 @body

@@ -205,6 +205,8 @@ def _partition(h: np.ndarray, g: Geometry, side: _Side, panels: int) -> None:
     wanted = min(max(wanted, FEWEST_PIXELS), MOST_PIXELS)
     images = max(1, wanted // max(1, pixels))
     groups = max(1, -(-g.images // images))
+    if 1 < groups * panels < FEWEST_JOBS:  # a power of two: of few jobs some threads would get one more than others
+        groups = min(g.images, 1 << int(groups - 1).bit_length())
     h[GROUP] = max(1, min(-(-g.images // groups), INT32_MAX // floats))
     h[IMAGE_GROUPS] = -(-g.images // h[GROUP])
     h[SERIAL] = g.images * pixels * int(weights) < SERIAL_WORK

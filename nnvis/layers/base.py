@@ -174,6 +174,8 @@ class Layer:
 
     def __init_subclass__(cls, listed: bool = True, **kwargs: Any):
         super().__init_subclass__(**kwargs)
+        if listed and "repeats" not in vars(cls) and not {"forward", "backward"}.isdisjoint(vars(cls)):
+            cls.repeats = False  # other passes than those of which a base said so
         if listed and not cls.__name__.startswith("_"):
             LAYERS[cls.__name__] = cls
 

@@ -13,7 +13,6 @@ from nnvis.layers.base import Cache, Flow, Layer, Pair, PairLike, Shape, image_s
 @dataclass(frozen=True)
 class _Pool2d(Layer):
     family: ClassVar[str] = "pooling"
-    repeats: ClassVar[bool] = True
 
     kernel_size: PairLike = 2
     stride: PairLike = None
@@ -54,6 +53,7 @@ class MaxPool2d(_Pool2d):
         Let the last windows hang over the edge instead of dropping the rest of the image.
     """
 
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     def caches(self, *shapes: Shape) -> dict[str, Cache]:
@@ -82,6 +82,7 @@ class AvgPool2d(_Pool2d):
         Whether padded zeros count in the mean.
     """
 
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     count_include_pad: bool = True
@@ -97,7 +98,6 @@ class AvgPool2d(_Pool2d):
 @dataclass(frozen=True)
 class _AdaptivePool2d(Layer):
     family: ClassVar[str] = "pooling"
-    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     output_size: PairLike = 1
@@ -113,6 +113,8 @@ class _AdaptivePool2d(Layer):
 class AdaptiveAvgPool2d(_AdaptivePool2d):
     """Mean over windows chosen so that the output has `output_size` (height, width), whatever the input's."""
 
+    repeats: ClassVar[bool] = True
+
     def forward(self, at: Flow) -> None:
         at.kernels.adaptive_avg_pool2d_forward(at.x, at.y)
 
@@ -124,6 +126,8 @@ class AdaptiveAvgPool2d(_AdaptivePool2d):
 @dataclass(frozen=True)
 class AdaptiveMaxPool2d(_AdaptivePool2d):
     """Maximum over windows chosen so that the output has `output_size` (height, width), whatever the input's."""
+
+    repeats: ClassVar[bool] = True
 
     def caches(self, *shapes: Shape) -> dict[str, Cache]:
         return {"argmax": Cache(self.output_shape(*shapes), "int32")}

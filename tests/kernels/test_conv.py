@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels import cpu, reference
-from kernels.cpu import conv_folded, conv_sparse, conv_sparse_data, plane_plan
+from kernels.cpu import conv_folded, conv_sparse, conv_sparse_data, conv_tables, plane_plan
 from kernels.cpu.conv_choice import choose
 from kernels.cpu.conv_plan import convolution, forward_classes
 from tests.kernels.guarded import Guarded, assert_matches
@@ -496,3 +496,10 @@ def test_the_textbook_applies_the_activation_to_the_sums(activation):
     reference.conv2d_forward(x, w, b, y, *case.geometry, "auto", activation)
     reference.conv2d_forward(x, w, b, expected, *case.geometry)
     np.testing.assert_array_equal(y, np.clip(expected, 0, 6 if activation == "relu6" else None))
+
+
+@pytest.mark.parametrize("images", [2, 40, 64, 100, 1000])
+def test_few_jobs_of_one_panel_can_be_shared_evenly(images):
+    case = Case(images, (14, 14, 6), 16, (5, 5), padding=(0, 0))
+    jobs = int(conv_tables.forward_plan(geometry_of(case))[conv_tables.IMAGE_GROUPS])
+    assert jobs >= 16 or jobs & (jobs - 1) == 0

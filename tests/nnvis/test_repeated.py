@@ -7,6 +7,7 @@ import pytest
 
 import nnvis as nv
 from nnvis.device import Device
+from nnvis.layers import LAYERS
 from tests.nnvis import small
 
 
@@ -51,3 +52,16 @@ def test_preparing_after_steps_computes_nothing():
     trainer.prepare(6)
     assert small.same_state(before, net.state_dict())
     assert small.same_state(gradients, net.gradients())
+
+
+def test_a_layer_with_passes_of_its_own_is_asked_every_time():
+    class Twice(nv.ReLU, listed=False):
+        pass
+
+    class Other(nv.ReLU):
+        def forward(self, at):
+            np.maximum(at.x, 0, out=at.y)
+
+    LAYERS.pop("Other")
+    assert Twice.repeats and nv.MaxPool2d.repeats and nv.GlobalAvgPool2d.repeats and nv.AdaptiveAvgPool2d.repeats
+    assert not Other.repeats
