@@ -17,6 +17,9 @@ from nnvis.errors import OutOfMemoryError
 
 #: Arrays start on a cache line.
 ALIGNMENT = 64
+#: Arrays of whole pages would all begin at the same place of a page, and their pixels share a few places of the caches;
+#: so many bytes more keep the next one from that.
+_PAGE, _SHIFT = 4096, 5 * ALIGNMENT
 #: Arrays above this are compared with the memory that is left.
 _LARGE = 64 * 2**20
 FOREVER = 1 << 40
@@ -44,8 +47,8 @@ def place(storages: list[Storage]) -> int:
     for storage in sorted(storages, key=lambda s: -s.nbytes):
         storage.offset = _lowest_gap(storage, placed)
         placed.append(storage)
-        total = max(total, storage.offset + _rounded(storage.nbytes))
-    return total
+        total = max(total, storage.offset + storage.nbytes)
+    return -(-total // ALIGNMENT) * ALIGNMENT
 
 
 def _lowest_gap(storage: Storage, placed: list[Storage]) -> int:
@@ -59,7 +62,8 @@ def _lowest_gap(storage: Storage, placed: list[Storage]) -> int:
 
 
 def _rounded(nbytes: int) -> int:
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+    """Bytes from the beginning of an array to where the next one may begin."""
+    return -(-nbytes // ALIGNMENT) * ALIGNMENT + (0 if nbytes % _PAGE else _SHIFT)
 
 
 def aligned_bytes(nbytes: int) -> np.ndarray:

@@ -54,8 +54,9 @@ from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_flo
     PRIVATE_FLOATS,
     SERIAL,
     BLOCK_ROWS,
+    WIDEST,
     PLAN,
-) = range(FRAME, FRAME + 15)
+) = range(FRAME, FRAME + 16)
 
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
@@ -64,11 +65,12 @@ BLOCK_FLOATS = 24 * 1024
 #: Below so many floats of sources and targets, they are likely to lie in a cache, and asking for them ahead costs more
 #: than it brings. Processors with vectors of eight tend to have the smaller caches, and fewer loads on their way.
 PREFETCH_FLOATS = (2048 if TILE_LANES == 16 else 128) * 1024
+#: From so many floats on, beyond what caches hold, tiles are one vector wide: while the second half of the cache lines
+#: of a block is done, the lines of the next block, asked for with the first half, have time to come.
+ONE_VECTOR_FLOATS = 5 * 1024 * 1024
 #: Most private copies of the weight gradient, and fewest pixels that make one worth it.
 MOST_CHUNKS, FEWEST_PIXELS = 16, 64
 _SINGLE, _DOUBLE, _TRANSPOSED = range(3)
-#: Channels of the widest tile.
-_WIDEST = MOST_VECTORS * TILE_LANES
 
 
 def handles(g: Geometry, backward: bool = False) -> bool:
@@ -87,7 +89,9 @@ def _frame(plan: np.ndarray, g: Geometry, backward: bool) -> None:
     corner = (half, transposed_left(g.kernel[0])) if transposed else (-half, -half)
     rows = _block_rows(g)
     plan[:FRAME] = (source[0], source[1], target[1], target[2], *corner, 0, 0, 0)
-    if g.images * (np.prod(source) + np.prod(target)) >= PREFETCH_FLOATS:
+    floats = g.images * (np.prod(source) + np.prod(target))
+    plan[WIDEST] = TILE_LANES * (1 if floats >= ONE_VECTOR_FLOATS else MOST_VECTORS)
+    if floats >= PREFETCH_FLOATS:
         plan[SOURCE_AHEAD] = rows * np.prod(source) // target[0]
         plan[TARGET_AHEAD] = rows * np.prod(target[1:])
     plan[VARIANT] = _TRANSPOSED if transposed else _SINGLE if g.stride[0] == 1 else _DOUBLE
@@ -146,14 +150,15 @@ def _make_dots(single, double, transposed):
     @inner
     def rows_of_image(x, w, start, y, plan, first, last):
         channels, step = entry(plan, CHANNELS), entry(plan, TAP_STEP)
+        widest = entry(plan, WIDEST)
         w += 4 * entry(plan, FIRST_TAP)
-        for place in range(0, channels, _WIDEST):
+        for place in range(0, channels, widest):
             # the last vectors overlap their neighbours, and write the same again
-            if channels - place > TILE_LANES and channels >= _WIDEST:
-                c = min(place, channels - _WIDEST)
+            if widest > TILE_LANES and channels - place > TILE_LANES and channels >= widest:
+                c = min(place, channels - widest)
                 more(x + 4 * c, w + 4 * c, step, start + 4 * c, y + 4 * c, plan, first, last, channels - c)
                 continue
-            for part in range(place, channels, TILE_LANES):
+            for part in range(place, min(channels, place + widest), TILE_LANES):
                 c = max(0, min(part, channels - TILE_LANES))
                 one(x + 4 * c, w + 4 * c, step, start + 4 * c, y + 4 * c, plan, first, last, channels - c)
 

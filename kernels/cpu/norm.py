@@ -41,9 +41,9 @@ class _WideRows:
 
     def arrays(self) -> tuple[np.ndarray, np.ndarray]:
         """Work memory of a kernel: rows of coefficients, and two sums for each job and the samples after the last."""
-        floats = scratch.floats("batch norm", (WORK_ROWS + 2 * self.jobs + 2) * self.width)
-        work, rest = np.split(floats[: (WORK_ROWS + 2 * self.jobs + 2) * self.width], [WORK_ROWS * self.width])
-        return work.reshape(WORK_ROWS, self.width), rest.reshape(self.jobs + 1, 2, self.width)
+        work, sums = WORK_ROWS * self.width, 2 * (self.jobs + 1) * self.width
+        floats = scratch.floats("batch norm", work + sums)
+        return floats[:work].reshape(-1, self.width), floats[work : work + sums].reshape(-1, 2, self.width)
 
     def share(self) -> int:
         """Jobs of each thread."""

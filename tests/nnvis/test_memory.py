@@ -32,6 +32,13 @@ def test_arrays_that_never_meet_share_memory():
     assert place(storages) == 640
 
 
+def test_arrays_of_whole_pages_begin_at_different_places_of_a_page():
+    storages = [Storage(pages * 4096, 0, 1) for pages in (16, 16, 8, 4, 1)]
+    total = place(storages)
+    assert len({storage.offset % 4096 for storage in storages}) == 5
+    assert total < 46 * 4096
+
+
 def test_scratch_of_the_way_back_takes_memory_only_there():
     g = nv.Sequential([nv.MultiHeadAttention(2)] * 6, input_shape=(64, 32))
     plan = Plan(g, 4, Mode(training=True, backward=True), nv.Network(g).device)
