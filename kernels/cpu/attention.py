@@ -24,10 +24,25 @@ from kernels.cpu.panels import (
     whole_panels,
 )
 from kernels.cpu.simd import address
-from kernels.cpu.softmax import softmax_row
-from kernels.cpu.wide import BYTES, LANES, fma, lane_total, load, mul, read, splat, store, sub, write
+from kernels.cpu.softmax import exp_difference
+from kernels.cpu.wide import (
+    BYTES,
+    LANES,
+    add,
+    fma,
+    lane_max,
+    lane_total,
+    larger,
+    load,
+    mul,
+    read,
+    read_filled,
+    splat,
+    store,
+    sub,
+)
 
-_ZERO, _ONE = np.float32(0), np.float32(1)
+_ZERO, _ONE, _LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
 #: Multiply-adds below which one thread does it all.
 _SMALL_WORK = 200_000
 _NOTHING = np.empty((0, 0, 0), np.float32)
@@ -43,6 +58,21 @@ def _place(array, strides, n, column):
 def _scale(place, count, factor):
     for i in range(0, 4 * count, BYTES):
         store(place + i, mul(load(place + i), splat(factor)))
+
+
+@inner
+def _softmax_row(place, count, line):
+    """Softmax, in place, of the first `count` floats of a row of whole vectors; 0 beyond them."""
+    lowest = splat(_LOWEST)
+    best, sums = lowest, splat(_ZERO)
+    for c in range(0, line, LANES):
+        best = larger(read_filled(place + 4 * c, count - c, lowest), best)
+    top = splat(lane_max(best))
+    for c in range(0, line, LANES):
+        e = exp_difference(read_filled(place + 4 * c, count - c, lowest), top)
+        store(place + 4 * c, e)
+        sums = add(sums, e)
+    _scale(place, line, _ONE / lane_total(sums))
 
 
 @inner
@@ -70,12 +100,11 @@ def _forward_job(q, k, v, y, weights, strides, sizes, scale, softmax, own, own_b
     for first in range(0, queries, BLOCK):
         count, shares = min(BLOCK, queries - first), weights + 4 * (job * queries + first) * keys
         multiply(q + 4 * first * q_line, q_line, count, depth, key_panels, keys, scores, line, work, 0)
-        for r in range(count):
-            if softmax:
-                softmax_row(scores + 4 * r * line, shares + 4 * r * keys, keys)
-            else:
-                copy_floats(shares + 4 * r * keys, scores + 4 * r * line, keys)
-        multiply(shares, keys, count, keys, value_panels, width, sums, wide, work, 0)
+        if softmax:
+            for r in range(count):
+                _softmax_row(scores + 4 * r * line, keys, line)
+        _copy_out(shares, keys, scores, line, count, keys)
+        multiply(scores, line, count, keys, value_panels, width, sums, wide, work, 0)
         _copy_out(y + 4 * first * y_line, y_line, sums, wide, count, width)
 
 
@@ -107,9 +136,9 @@ def _slope_rows(slopes, line, shares, keys, count, scale, softmax):
         for c in range(0, keys, LANES):
             total = fma(read(place + 4 * c, keys - c), read(share + 4 * c, keys - c), total)
         mean = splat(lane_total(total))
-        for c in range(0, keys, LANES):
-            slope = mul(sub(read(place + 4 * c, keys - c), mean), factor)
-            write(place + 4 * c, mul(read(share + 4 * c, keys - c), slope), keys - c)
+        for c in range(0, keys, LANES):  # what is beyond the last key nobody reads
+            slope = mul(sub(load(place + 4 * c), mean), factor)
+            store(place + 4 * c, mul(read(share + 4 * c, keys - c), slope))
 
 
 @inner

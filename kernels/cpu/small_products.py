@@ -1,4 +1,4 @@
-"""Products over few rows, with matrices that are used where they lie: nothing of the size of the weights is kept packed.
+"""Products over few rows, with matrices that are used where they lie: no packed copy of all weights is made.
 
 Packing weights pays where many rows share them. A linear layer on a small batch has few: forward, the weights are read
 in strips of a tile's columns, a block of their rows at a time. The first tile multiplies while it packs: what it reads

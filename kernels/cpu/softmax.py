@@ -28,7 +28,8 @@ from kernels.cpu.wide import (
 
 _ZERO, _ONE, _LOWEST = np.float32(0), np.float32(1), np.float32(-np.inf)
 
-_exp_difference = compiled(lambda x, shift: vmath.exp_falling(x - shift), float32x16)
+#: ``exp(x - shift)`` where no lane of `x` is above that of `shift`.
+exp_difference = compiled(lambda x, shift: vmath.exp_falling(x - shift), float32x16)
 
 
 def rows_per_job(width: int) -> int:
@@ -43,7 +44,7 @@ def softmax_row(x, y, width):
     if width <= LANES:
         e = read_filled(x, width, lowest)
         top = lane_max(e)
-        e = _exp_difference(e, splat(top))
+        e = exp_difference(e, splat(top))
         total = lane_total(e)
         write(y, mul(e, splat(_ONE / total)), width)
         return top, total
@@ -53,7 +54,7 @@ def softmax_row(x, y, width):
         best = larger(value, best)
     top = lane_max(best)
     for c in range(0, width, LANES):
-        e = _exp_difference(read_filled(x + 4 * c, width - c, lowest), splat(top))
+        e = exp_difference(read_filled(x + 4 * c, width - c, lowest), splat(top))
         write(y + 4 * c, e, width - c)
         sums = add(sums, e)
     total = lane_total(sums)
@@ -112,7 +113,7 @@ def _branch_rows(x, y, branches, width, start, stop):
                 value = read(x + place, count)
                 top = larger(value, top)
             for place in range(first, last, 4 * width):
-                e = _exp_difference(read(x + place, count), top)
+                e = exp_difference(read(x + place, count), top)
                 write(y + place, e, count)
                 total = add(total, e)
             for place in range(first, last, 4 * width):
