@@ -9,6 +9,7 @@ the rows of the next are on their way from memory. (Packed by every job: so jobs
 from __future__ import annotations
 
 import functools
+import itertools
 
 import numpy as np
 from numba import types
@@ -40,7 +41,9 @@ STEP_ROWS, BLOCK_TILES = 256, 32
 #: Panels of dy that are packed side by side, and rows of x that are packed for one tile after the other.
 _SIDE_PANELS, _SIDE_ROWS = 4, 16
 #: A job's work at least, and how many jobs are enough; its tiles and panels at least, since each job packs its own.
-JOB_WORK, ENOUGH_JOBS, JOB_TILES, JOB_PANELS = 2_000_000, 6, 20, 6
+JOB_WORK, ENOUGH_JOBS, JOB_TILES, JOB_PANELS = 2_000_000, 6, 16, 8
+#: What packing a column of x costs, in columns of dy: its rows are shorter than vectors.
+TILE_COST = 2
 SERIAL_WORK = 300_000
 _ROW_TILE_BYTES = 4 * WIDE_ROWS
 #: Floats that are written behind a packed row: vectors are not as long as a tile has rows.
@@ -201,17 +204,16 @@ def _plan(g: Geometry) -> tuple[np.ndarray, int, bool]:
 
 
 def _grid(tiles: int, panels: int, jobs: int) -> tuple[int, int]:
-    """In how many parts tiles and panels are, for at least so many jobs: near squares, of which least is packed."""
-    down, across = -(-tiles // BLOCK_TILES), 1
-    while down * across < jobs:
-        can_down, can_across = tiles // (down + 1) >= JOB_TILES, panels // (across + 1) >= JOB_PANELS
-        if not (can_down or can_across):
-            break
-        if can_across and (not can_down or panels * WIDE * down >= tiles * WIDE_ROWS * across):
-            across += 1
-        else:
-            down += 1
-    return down, across
+    """In how many parts tiles and panels are, for so many jobs if they can be had: so that packing costs least."""
+    fewest = -(-tiles // BLOCK_TILES)
+    down, across = max(fewest, tiles // JOB_TILES), max(1, panels // JOB_PANELS)
+    grids = itertools.product(range(fewest, down + 1), range(1, across + 1))
+
+    def cost(grid: tuple[int, int]) -> tuple[int, int]:
+        packed = TILE_COST * tiles * WIDE_ROWS * grid[1] + panels * WIDE * grid[0]
+        return -min(jobs, grid[0] * grid[1]), packed
+
+    return min(grids, key=cost)
 
 
 def backward_weights(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
