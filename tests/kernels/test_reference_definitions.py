@@ -187,6 +187,14 @@ CALLS = {
     "conv2d_backward_weights": (
         Input(*IMAGE), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,
     ),
+    "conv2d_pool_applies": (IMAGE, (3, 3, 3, 4), *CONV),
+    "conv2d_pool_forward": (
+        Input(*IMAGE), Input(3, 3, 3, 4), Input(4), Output(2, 2, 2, 4), Output(2, 2, 2, 4, dtype=np.uint8), *CONV,
+    ),
+    "conv2d_pool_backward": (
+        Input(*IMAGE), Input(3, 3, 3, 4), Input(2, 2, 2, 4), np.full((2, 2, 2, 4), 3, np.uint8),
+        Output(3, 3, 3, 4), Output(4), Output(*IMAGE), *CONV,
+    ),
     "max_pool2d_forward": (Input(*IMAGE), Output(*POOLED), Output(*POOLED, dtype=np.uint8), *POOL),
     "max_pool2d_backward": (Input(*POOLED), WINNERS, Output(*IMAGE), *POOL),
     "avg_pool2d_forward": (Input(*IMAGE), Output(*POOLED), *POOL, True),
