@@ -47,6 +47,12 @@ def _thread_rows(purpose: str, count: int, dtype: Any = np.float32) -> np.ndarra
 
 def unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     """An array of garbage (NaN) beside a guard page: its end lies there, or its beginning."""
+    made = _guarded(shape, dtype)
+    made.view(np.uint8 if shape else made.dtype).fill(0xFF)
+    return made
+
+
+def _guarded(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     kind, size = np.dtype(dtype), int(np.prod(shape))
     nbytes = size * kind.itemsize
     pages = -(-nbytes // _PAGE)
@@ -55,15 +61,17 @@ def unwritten(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     _forbid(start)
     _forbid(start + (pages + 1) * _PAGE)
     offset = _PAGE if os.environ.get(VARIABLE) == "begin" else (pages + 1) * _PAGE - nbytes
-    made = np.frombuffer(memory, kind, size, offset).reshape(shape)
-    made.view(np.uint8 if shape else kind).fill(0xFF)
-    return made
+    return np.frombuffer(memory, kind, size, offset).reshape(shape)
+
+
+@functools.cache
+def _c_library() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _forbid(page: int) -> None:
     """Nobody may read or write the page at this address any more."""
-    c = ctypes.CDLL(None, use_errno=True)
-    if c.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(_PAGE), 0):
+    if _c_library().mprotect(ctypes.c_void_p(page), ctypes.c_size_t(_PAGE), 0):
         raise OSError(ctypes.get_errno(), "mprotect")
 
 
@@ -89,7 +97,7 @@ def _copied(value: Any, copies: dict[tuple[int, int], tuple[np.ndarray, np.ndarr
         return value
     place = value.ctypes.data, value.nbytes
     if place not in copies:
-        copy = unwritten(value.shape, value.dtype)
+        copy = _guarded(value.shape, value.dtype)
         copy[...] = value
         copies[place] = value, copy
     return copies[place][1].reshape(value.shape)
