@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from nnvis.layers.activation import ReLU, ReLU6
 from nnvis.layers.base import Buffer, Cache, Flow, Layer, Parameter, Shape, rows
@@ -55,20 +55,74 @@ class BatchNormActivation(Layer, listed=False):
                 x, gamma, beta, *running, shortcut, y, self.norm.eps, self.activation
             )
             return
-        batch = at.caches["mean"], at.caches["inv_std"], at.caches["offset"]
         rates = 0.0 if at.replay else self.norm.momentum, self.norm.eps
         at.kernels.batch_norm_activation_forward_train(
-            x, gamma, beta, shortcut, y, *batch, *running, *rates, self.activation
+            x, gamma, beta, shortcut, y, *_batch(at), *running, *rates, self.activation
         )
 
     def backward(self, at: Flow) -> None:
-        batch = at.caches["mean"], at.caches["inv_std"], at.caches["offset"]
         dx = rows(at.dxs[0] if at.dxs[0] is not None else at.dy)
         shortcut = (rows(at.y), rows(at.dxs[1])) if self.added else (None, None)  # type: ignore[arg-type]
         at.kernels.batch_norm_activation_backward_train(
-            rows(at.xs[0]), at.params["weight"], *batch, shortcut[0], rows(at.dy), dx, shortcut[1],
+            rows(at.xs[0]), at.params["weight"], *_batch(at), shortcut[0], rows(at.dy), dx, shortcut[1],
             at.grads["weight"], at.grads["bias"], self.activation,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NormalisedConv(Layer, listed=False):
+    """Batch normalisation in training, perhaps an activation, and the convolution that reads what comes of it."""
+
+    repeats: ClassVar[bool] = True
+
+    norm: BatchNorm2d
+    between: str
+    conv: Conv2d
+
+    @property
+    def kind(self) -> str:
+        between = [KINDS[self.between]] if self.between != "none" else []
+        return " + ".join([self.norm.kind, *between, self.conv.kind])
+
+    def parameters(self, *shapes: Shape) -> dict[str, Parameter]:
+        in_front = self.norm.parameters(*shapes)
+        return self.conv.parameters(*shapes) | {NORM + key: value for key, value in in_front.items()}
+
+    def state(self, *shapes: Shape) -> dict[str, Buffer]:
+        return {NORM + key: value for key, value in self.norm.state(*shapes).items()}
+
+    def caches(self, *shapes: Shape) -> dict[str, Cache]:
+        return self.norm.caches(*shapes) | {"offset": Cache((shapes[0][-1],), per_example=False)}
+
+    def multiply_adds(self, *shapes: Shape) -> int:
+        return self.conv.multiply_adds(*shapes)
+
+    def forward(self, at: Flow) -> None:
+        gamma, beta = at.params["norm.weight"], at.params["norm.bias"]
+        running = at.buffers["norm.running_mean"], at.buffers["norm.running_var"]
+        rates = 0.0 if at.replay else self.norm.momentum, self.norm.eps
+        at.kernels.batch_norm_statistics(rows(at.x), gamma, beta, *_batch(at), *running, *rates)
+        filters = at.params["weight"], at.params.get("bias")
+        at.kernels.conv2d_normalised_forward(
+            at.x, gamma, *_batch(at), *filters, at.y, *self.conv.geometry, self.between
+        )
+
+    def backward(self, at: Flow) -> None:
+        gamma, slopes = at.params["norm.weight"], (at.grads["weight"], at.grads.get("bias"))
+        at.kernels.conv2d_normalised_backward_weights(
+            at.x, gamma, *_batch(at), at.dy, *slopes, *self.conv.geometry, self.between
+        )
+        at.kernels.conv2d_backward_data(at.dy, at.params["weight"], at.dx, *self.conv.how(at), at.pooled)
+        dx = rows(at.dx)  # type: ignore[arg-type]
+        at.kernels.batch_norm_activation_backward_train(
+            rows(at.x), gamma, *_batch(at), None, dx, dx, None, at.grads["norm.weight"], at.grads["norm.bias"],
+            self.between,
+        )  # fmt: skip
+
+
+def _batch(at: Flow) -> tuple[Any, ...]:
+    """What a normalisation has found out about the batch."""
+    return at.caches["mean"], at.caches["inv_std"], at.caches["offset"]
 
 
 @dataclass(frozen=True)

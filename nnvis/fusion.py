@@ -5,6 +5,7 @@ other each reads and writes the whole activation. Fused, the activation is writt
 never stored. The same goes for the activation of a sum (a convolution, a linear layer, an addition), which is applied
 before the sum leaves the registers; and in front of a maximum pool it is applied to what wins, a quarter of the values.
 A convolution of few channels in front of that is pooled before its sums leave the cache.
+Depthwise and 1x1 convolutions normalise what they read themselves, a few rows at a time, on the way there and back.
 They stay observable: a plan that is asked for one of them leaves its neighbours apart, and computes the same bits.
 
 Channels that are joined, shuffled and split again are moved but once, from where they were to where they are read.
@@ -28,6 +29,7 @@ from nnvis.fused import (
     Around,
     BatchNormActivation,
     FoldedConv,
+    NormalisedConv,
     PooledConv,
     RectifiedMaxPool,
 )
@@ -66,6 +68,23 @@ class FusedNode(Node):
         return f"{self.norm}.{key[len(NORM) :]}" if key.startswith(NORM) else f"{self.home}.{key}"
 
 
+@dataclass(frozen=True)
+class Together:
+    """What decides whether a convolution is computed together with a neighbour.
+
+    Attributes
+    ----------
+    kernels : module
+    batch : int
+    training : bool
+        Whether normalisations take the statistics of the batch, and gradients flow to what is in front of them.
+    """
+
+    kernels: ModuleType
+    batch: int
+    training: bool
+
+
 def full_name(node: Node, key: str) -> str:
     """What the network calls a parameter or buffer of a node."""
     return node.full_name(key) if isinstance(node, FusedNode) else f"{node.name}.{key}"
@@ -83,7 +102,7 @@ def home(node: Node) -> str:
 
 def main_layer(node: Node) -> Layer:
     """The layer of a node, without what is fused with it."""
-    if isinstance(node.layer, FoldedConv):
+    if isinstance(node.layer, FoldedConv | NormalisedConv):
         return node.layer.conv
     return node.layer.inner if isinstance(node.layer, Around) else node.layer
 
@@ -94,7 +113,7 @@ def fuse(
     apart: Collection[str],
     needed: Collection[str],
     folding: bool = False,
-    pooling: tuple[ModuleType, int] | None = None,
+    together: Together | None = None,
 ) -> list[Node]:
     """The nodes, with those that go together replaced by one.
 
@@ -111,10 +130,10 @@ def fuse(
     folding : bool
         Whether batch normalisation becomes a part of the convolution before it. Only where its statistics are constants
         and nothing flows back; results are equal up to rounding.
-    pooling : (module, int) or None
-        The kernels and the batch size, by which convolutions are computed together with the pool behind them, or not.
+    together : Together or None
+        By what convolutions are computed together with the pool behind or the normalisation in front of them, or not.
     """
-    return _Fusion(nodes, shapes, apart, needed, pooling).fused(folding)
+    return _Fusion(nodes, shapes, apart, needed, together).fused(folding)
 
 
 def pooled(nodes: list[Node], outputs: Collection[str]) -> frozenset[str]:
@@ -149,9 +168,9 @@ class _Fusion:
         shapes: Mapping[str, Shape],
         apart: Collection[str],
         needed: Collection[str],
-        pooling: tuple[ModuleType, int] | None,
+        together: Together | None,
     ):
-        self.nodes, self.shapes, self.needed, self.pooling = nodes, shapes, needed, pooling
+        self.nodes, self.shapes, self.needed, self.together = nodes, shapes, needed, together
         self.by_name = {node.name: node for node in nodes}
         self.readers: dict[str, list[Node]] = defaultdict(list)
         for node in nodes:
@@ -168,8 +187,9 @@ class _Fusion:
         covered: set[str] = set()
         for rule in (
             *folds,
-            self._normalised,
             self._pooled_sum,
+            self._normalised_on_the_way,
+            self._normalised,
             self._pooled,
             self._activated,
             self._shuffled_part,
@@ -221,17 +241,32 @@ class _Fusion:
     def _pooled_sum(self, last: Node) -> FusedNode | None:
         """A convolution, perhaps ReLU, and the maximum pool `last` over tiles."""
         first, between, activation = self._before(last), [], "none"
-        if first is None or self.pooling is None or not (isinstance(last.layer, MaxPool2d) and last.layer.has_tiles):
+        if first is None or self.together is None or not (isinstance(last.layer, MaxPool2d) and last.layer.has_tiles):
             return None
         if type(first.layer) is ReLU:
             between, activation, first = [first.name], ACTIVATIONS[ReLU], self._before(first)
         if first is None or type(first.layer) is not Conv2d:
             return None
-        kernels, batch = self.pooling
-        if not first.layer.is_pooled(kernels, (batch, *self.shapes[first.inputs[0]])):
+        batch = self.together.batch
+        if not first.layer.is_pooled(self.together.kernels, (batch, *self.shapes[first.inputs[0]])):
             return None
         layer = PooledConv(first.layer, activation, last.layer)
         return FusedNode(last.name, layer, first.inputs, first.name, (first.name, *between, last.name))
+
+    def _normalised_on_the_way(self, last: Node) -> FusedNode | None:
+        """Batch normalisation in training, perhaps an activation, and the convolution `last`."""
+        first, between, activation = self._before(last), [], "none"
+        if first is None or self.together is None or not self.together.training or type(last.layer) is not Conv2d:
+            return None
+        if type(first.layer) in ACTIVATIONS:
+            between, activation, first = [first.name], ACTIVATIONS[type(first.layer)], self._before(first)
+        if first is None or not isinstance(first.layer, BatchNorm2d) or first.inputs[0] not in self.needed:
+            return None
+        batch = self.together.batch
+        if not last.layer.is_normalised(self.together.kernels, (batch, *self.shapes[first.name])):
+            return None
+        layer = NormalisedConv(first.layer, activation, last.layer)
+        return FusedNode(last.name, layer, first.inputs, last.name, (first.name, *between, last.name), first.name)
 
     def _pooled(self, last: Node) -> FusedNode | None:
         """ReLU and the maximum pool `last` over tiles."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nnvis.device import Device
-from nnvis.fusion import FusedNode, full_name, fuse, home, pooled
+from nnvis.fusion import FusedNode, Together, full_name, fuse, home, pooled
 from nnvis.graph import INPUT, Graph, Node
 from nnvis.layers.base import Cache, Flow, Layer, Shape
 from nnvis.memory import FOREVER, Arena, Storage, place
@@ -99,8 +99,8 @@ class Plan:
         if mode.training or not mode.backward:  # statistics that are constants have a way back of their own
             needed = self._needs_gradient() if mode.backward else {node.name for node in self.nodes} | {INPUT}
             folding = not (mode.training or mode.backward or exact)
-            apart, pooling = watched | set(self.weights), None if exact else (device.kernels, batch)
-            self.nodes = fuse(self.nodes, self.shapes, apart, needed, folding, pooling)
+            together = None if exact else Together(device.kernels, batch, mode.training and mode.backward)
+            self.nodes = fuse(self.nodes, self.shapes, watched | set(self.weights), needed, folding, together)
         self._step_of = {node.name: step for step, node in enumerate(self.nodes)}
         self._storages: list[Storage] = []
         self._reads = self._find_reads()

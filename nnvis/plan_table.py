@@ -53,9 +53,9 @@ def _words(node: Node) -> str:
     layer = main_layer(node)
     if not isinstance(layer, Conv2d):
         return node.layer.kind
-    behind = node.layer.kind.removeprefix(layer.kind)
     window = "x".join(map(str, layer.kernel_size))
-    return f"Conv2d {window}" + (f", {layer.groups} groups" if layer.groups > 1 else "") + behind
+    words = f"{layer.kind} {window}" + (f", {layer.groups} groups" if layer.groups > 1 else "")
+    return node.layer.kind.replace(layer.kind, words)
 
 
 def _algorithms(plan: Plan, node: Node) -> dict[str, str]:

@@ -13,6 +13,7 @@ from kernels.cpu import scratch
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
+from kernels.cpu.normalised import Norm, normalise_pixels
 from kernels.cpu.packing import (
     CACHE_LINE,
     ROW_BYTES,
@@ -129,21 +130,42 @@ def gathered_dots(job, x, weights, bias, y, packed, plan, scratch_row):
     blocks = entry(plan, ct.IMAGE_GROUPS) * slices
     part, block = (job - pack_jobs) // blocks, (job - pack_jobs) % blocks
     first_panel, last_panel = part * panels // parts, (part + 1) * panels // parts
+    panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
+    own_floats = entry(plan, ct.OWN_PANELS) * panel_bytes // 4
     if pack_jobs == 0:
-        if entry(plan, ct.OWN_PANELS):
-            panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
+        if own_floats:
             packed = scratch_row + 4 * _SCRATCH_FLOATS - first_panel * panel_bytes
         _pack(first_panel, last_panel, weights, bias, packed, plan)
     first = block // slices * entry(plan, ct.GROUP)
     images = min(entry(plan, ct.GROUP), entry(plan, ct.IMAGES) - first)
     source, target = x + 4 * first * entry(plan, ct.SOURCE_IMAGE), y + 4 * first * entry(plan, ct.TARGET_IMAGE)
+    norm = entry(plan, ct.NORM)
+    if norm:
+        channels, ready = entry(plan, ct.INNER), scratch_row + 4 * (_SCRATCH_FLOATS + own_floats)
+        normalise_pixels(source, ready, images, channels, 0, channels, bias + 4 * norm, channels)
+        source = ready
     at = entry(plan, ct.SLICE_TABLE) + block % slices
     for number in range(entry(plan, at), entry(plan, at + 1)):
         segment = entry(plan, ct.SEGMENT_TABLE) + 3 * number
         _segment(segment, images, source, packed, target, first_panel, last_panel, plan, scratch_row)
 
 
-def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y: np.ndarray) -> None:
+def _bias_and_table(b: np.ndarray | None, channels: int, norm: Norm) -> np.ndarray:
+    """The bias, zeros if there is none, and behind it the table of coefficients of what is in front."""
+    b = scratch.zeros(channels) if b is None else b
+    place = scratch.floats("bias and coefficients", channels + norm.floats)[: channels + norm.floats]
+    norm.tabulate(place, b)
+    return place
+
+
+def run(
+    plan: np.ndarray,
+    x: np.ndarray,
+    w: np.ndarray,
+    b: np.ndarray | None,
+    y: np.ndarray,
+    norm: Norm | None = None,
+) -> None:
     """Execute `plan`: every target pixel becomes ``y = b + sum over taps of x @ w``.
 
     Parameters
@@ -154,6 +176,8 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
         Source pixels, weights and target pixels, C-contiguous float32.
     b : ndarray (target channels,) or None
         Added to every pixel. Where the plan has them, factors of the target channels' weights lie behind it.
+    norm : Norm or None
+        Normalises the source pixels, if the plan says so.
 
     The plan's activation is applied to the sums.
     """
@@ -162,6 +186,9 @@ def run(plan: np.ndarray, x: np.ndarray, w: np.ndarray, b: np.ndarray | None, y:
     header = plan[: ct.HEADER].tolist()
     serial, pack_jobs = bool(header[ct.SERIAL]), header[ct.PACK_JOBS]
     shared, own = ct.packed_floats(header)
+    if norm is not None:
+        own += header[ct.GROUP] * header[ct.INNER]
+        b = _bias_and_table(b, header[ct.NORM], norm)
     arrays = x, w, b, y, scratch.floats("packed weights", shared)
     rows = scratch.thread_rows("tile", _SCRATCH_FLOATS + own)
     if pack_jobs:

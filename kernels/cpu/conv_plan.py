@@ -72,6 +72,13 @@ def convolution(x_shape, y_shape, kernel, stride, padding, dilation, groups) -> 
     return Geometry(images, tuple(image), tuple(y_shape[1:]), kernel, stride, padding, dilation, groups).flattened()
 
 
+def from_shapes(x_shape, w_shape, stride, padding, dilation, groups) -> Geometry:
+    """Geometry of a convolution from the shapes of its input and weights."""
+    size = ((x_shape[1 + i] + 2 * padding[i] - dilation[i] * (w_shape[i] - 1) - 1) // stride[i] + 1 for i in range(2))
+    y_shape = x_shape[0], *size, w_shape[3]
+    return convolution(x_shape, y_shape, w_shape[:2], stride, padding, dilation, groups)
+
+
 @functools.lru_cache(maxsize=512)
 def product(rows: int, inner: int, columns: int) -> Geometry:
     """Geometry of a matrix product: each row is an image of one pixel."""

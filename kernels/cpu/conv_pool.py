@@ -11,17 +11,11 @@ import math
 import numpy as np
 
 from kernels.cpu import conv, conv_choice, conv_planes, conv_sparse, conv_sparse_data, max_pooling, scratch
-from kernels.cpu.conv_plan import Geometry, Pair, convolution, even_parts
+from kernels.cpu.conv_plan import Pair, even_parts, from_shapes
 
 _TILES = (2, 2), (2, 2), (0, 0)
 #: Floats of the outputs of some images that are pooled at a time.
 BLOCK_FLOATS = 256 * 1024
-
-
-def _geometry(x_shape: tuple, w_shape: tuple, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> Geometry:
-    size = ((x_shape[1 + i] + 2 * padding[i] - dilation[i] * (w_shape[i] - 1) - 1) // stride[i] + 1 for i in range(2))
-    y_shape = x_shape[0], *size, w_shape[3]
-    return convolution(x_shape, y_shape, w_shape[:2], stride, padding, dilation, groups)
 
 
 def conv2d_pool_applies(
@@ -36,7 +30,7 @@ def conv2d_pool_applies(
     stride, padding, dilation : (int, int)
     groups : int
     """
-    g = _geometry(tuple(x_shape), tuple(w_shape), stride, padding, dilation, groups)
+    g = from_shapes(tuple(x_shape), tuple(w_shape), stride, padding, dilation, groups)
     return (
         conv_choice.choose(g, "forward") in ("direct", "planes")
         and conv_choice.choose(g, "weights", pooled=True) == "sparse"
@@ -72,7 +66,7 @@ def conv2d_pool_forward(
     rectified : bool
         Whether what is pooled is ``max(0, sum)``.
     """
-    g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    g = from_shapes(x.shape, w.shape, stride, padding, dilation, groups)
     algorithm = conv_choice.choose(g, "forward")
     if algorithm == "planes":
         conv_planes.run(g, False, x, w, b, y, "relu" if rectified else "none", argmax)
@@ -116,7 +110,7 @@ def conv2d_pool_backward(
     stride, padding, dilation : (int, int)
     groups : int
     """
-    g = _geometry(x.shape, w.shape, stride, padding, dilation, groups)
+    g = from_shapes(x.shape, w.shape, stride, padding, dilation, groups)
     weights, data = (conv_choice.choose(g, which, pooled=True) for which in ("weights", "data"))
     if weights == "sparse":
         conv_sparse.backward_weights(g, x, dy, dw, db, argmax)

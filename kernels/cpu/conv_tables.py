@@ -43,6 +43,7 @@ from kernels.cpu.microkernels import ACTIVATIONS, NARROW_ROWS, WIDE, WIDE_ROWS
     LANE_STRIDE,
     REVERSED,
     FACTORS,
+    NORM,
     ACTIVATION,
     AHEAD,
     OWN_PANELS,
@@ -51,7 +52,7 @@ from kernels.cpu.microkernels import ACTIVATIONS, NARROW_ROWS, WIDE, WIDE_ROWS
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(26)
+) = range(27)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -96,13 +97,18 @@ def _side(g: Geometry, backward: bool) -> _Side:
 
 
 @functools.lru_cache(maxsize=512)
-def forward_plan(g: Geometry, activation: str = "none", scaled: bool = False) -> np.ndarray:
+def forward_plan(g: Geometry, activation: str = "none", scaled: bool = False, normalised: bool = False) -> np.ndarray:
     """Plan of the forward pass and what is applied to its sums; weights are (KH, KW, C_in / groups, C_out).
 
-    With `scaled` there are factors of the output channels' weights behind the bias.
+    With `scaled` there are factors of the output channels' weights behind the bias. With `normalised` (products only)
+    there is a table of coefficients by which jobs normalise their source pixels first.
     """
     plan = _plan(g, _side(g, False), inner_stride=g.output[2], lane_stride=1)
     plan[ACTIVATION], plan[FACTORS] = ACTIVATIONS[activation], g.output[2] if scaled else 0
+    if normalised:
+        plan[NORM], plan[AHEAD] = g.output[2], 0
+        if plan[IMAGE_GROUPS] > 1:  # else several jobs would normalise the same pixels
+            plan[PANEL_GROUPS] = 1
     return plan
 
 

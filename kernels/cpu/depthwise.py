@@ -85,9 +85,7 @@ def run(
     """Forward pass from input `x` to output `y`, or data gradient from `x` (dy) to `y` (dx), and an activation."""
     if y.size == 0:
         return
-    start = b if b is not None else scratch.floats("no bias", g.input[2])
-    if b is None:
-        start[...] = 0.0
+    start = b if b is not None else scratch.zeros(g.input[2])
     if depthwise_rows.handles(g, backward):
         depthwise_rows.run(g, backward, x, w, start, y, activation)
         return

@@ -108,12 +108,13 @@ class _Walk:
         b = self.builder
         count = PIXELS // 2 if self.transposed else PIXELS * self.stride
         fresh = 1 if self.transposed else self.stride
-        with b.if_then(b.icmp_signed("!=", self.source_ahead, INT64(0))):
-            asked = [(source, self.source_ahead, count) for source in sources[:fresh]]
-            for place, ahead, pixels in (*asked, (target, self.target_ahead, PIXELS)):
-                place = b.gep(place, [ahead])
-                for i in range(pixels):
-                    _prefetch(b, b.gep(place, [b.mul(self.channels, INT64(i))]))
+        asked = [(self.source_ahead, sources[:fresh], count), (self.target_ahead, [target], PIXELS)]
+        for ahead, places, pixels in asked:
+            with b.if_then(b.icmp_signed("!=", ahead, INT64(0))):
+                for place in places:
+                    place = b.gep(place, [ahead])
+                    for i in range(pixels):
+                        _prefetch(b, b.gep(place, [b.mul(self.channels, INT64(i))]))
 
     def first_column(self, target):
         b = self.builder

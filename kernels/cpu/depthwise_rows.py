@@ -19,8 +19,11 @@ from kernels.cpu.depthwise_row_tiles import (
     OUTER_ROWS,
     PIXELS,
     SOURCE_AHEAD,
+    SOURCE_COLUMNS,
+    SOURCE_ROWS,
     TARGET_AHEAD,
     TARGET_COLUMNS,
+    TOP,
     dot_rows_3_1,
     dot_rows_3_2,
     dot_rows_3_transposed,
@@ -36,6 +39,7 @@ from kernels.cpu.depthwise_row_tiles import (
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import ACTIVATIONS, TILE_LANES
+from kernels.cpu.normalised import Norm, normalise_pixels
 from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_floats
 
 # A plan is the frame of the tiles (first of all), and these.
@@ -55,13 +59,16 @@ from kernels.cpu.packing import add_floats, add_row_sums, clear_floats, copy_flo
     SERIAL,
     BLOCK_ROWS,
     WIDEST,
+    NORM,
     PLAN,
-) = range(FRAME, FRAME + 16)
+) = range(FRAME, FRAME + 17)
 
 #: With fewer multiply-adds than this, threads cost more than they bring.
 SERIAL_WORK = 300_000
 #: Floats of the rows that are done at once, channel by channel, while the next ones are on their way to the cache.
 BLOCK_FLOATS = 24 * 1024
+#: The same where sources are normalised on the way: the fewer blocks, the fewer rows are normalised for two of them.
+NORMALISED_FLOATS = 48 * 1024
 #: Below so many floats of sources and targets, they are likely to lie in a cache, and asking for them ahead costs more
 #: than it brings. Processors with vectors of eight tend to have the smaller caches, and fewer loads on their way.
 PREFETCH_FLOATS = (2048 if TILE_LANES == 16 else 128) * 1024
@@ -82,17 +89,22 @@ def handles(g: Geometry, backward: bool = False) -> bool:
     return usual and k in (3, 5) and s in (1, 2) and columns >= PIXELS and even
 
 
-def _frame(plan: np.ndarray, g: Geometry, backward: bool) -> None:
+def normalises(g: Geometry) -> bool:
+    """Whether normalising sources on the way pays: few rows must be normalised for two blocks of targets."""
+    return _block_rows(g, NORMALISED_FLOATS) >= min(g.output[0], 3 * g.kernel[0])
+
+
+def _frame(plan: np.ndarray, g: Geometry, backward: bool, normalised: bool = False) -> None:
     """Sizes of a pass, and where the source of the first target pixel lies."""
     source, target = (g.output, g.input) if backward else (g.input, g.output)
     half, transposed = g.kernel[0] // 2, backward and g.stride[0] == 2
     corner = (half, transposed_left(g.kernel[0])) if transposed else (-half, -half)
-    rows = _block_rows(g)
+    rows = _block_rows(g, NORMALISED_FLOATS if normalised else BLOCK_FLOATS)
     plan[:FRAME] = (source[0], source[1], target[1], target[2], *corner, 0, 0, 0)
     floats = g.images * (np.prod(source) + np.prod(target))
     plan[WIDEST] = TILE_LANES * (1 if floats >= ONE_VECTOR_FLOATS else MOST_VECTORS)
     if floats >= PREFETCH_FLOATS:
-        plan[SOURCE_AHEAD] = rows * np.prod(source) // target[0]
+        plan[SOURCE_AHEAD] = 0 if normalised else rows * np.prod(source) // target[0]
         plan[TARGET_AHEAD] = rows * np.prod(target[1:])
     plan[VARIANT] = _TRANSPOSED if transposed else _SINGLE if g.stride[0] == 1 else _DOUBLE
     plan[IMAGES], plan[SOURCE_IMAGE], plan[TARGET_IMAGE] = g.images, np.prod(source), np.prod(target)
@@ -100,16 +112,16 @@ def _frame(plan: np.ndarray, g: Geometry, backward: bool) -> None:
     plan[SERIAL] = g.images * int(np.prod(target)) * g.taps < SERIAL_WORK
 
 
-def _block_rows(g: Geometry) -> int:
+def _block_rows(g: Geometry, most: int) -> int:
     """Target rows whose sources and targets, with those of the next block, fit the second-level cache."""
     floats = max(np.prod(g.input), np.prod(g.output)) / g.output[0]
-    return int(min(g.output[0], max(1, BLOCK_FLOATS // floats)))
+    return int(min(g.output[0], max(1, most // floats)))
 
 
 @functools.lru_cache(maxsize=512)
-def _dot_plan(g: Geometry, backward: bool, activation: str) -> np.ndarray:
+def _dot_plan(g: Geometry, backward: bool, activation: str, normalised: bool = False) -> np.ndarray:
     plan = np.zeros(PLAN, np.int32)
-    _frame(plan, g, backward)
+    _frame(plan, g, backward, normalised)
     plan[BLOCKS] = -(-plan[TARGET_ROWS] // plan[BLOCK_ROWS])
     # With a stride of 1, the data gradient is a convolution with the taps in reverse order.
     reverse, channels = backward and g.stride[0] == 1, g.output[2]
@@ -179,17 +191,35 @@ def _block(job, x, y, plan):
     return x, y, rows * part // blocks, rows * (part + 1) // blocks
 
 
+@inner
+def _normalised_rows(x, norm, plan, first, last, own):
+    """Normalise what the target rows `first` to `last` read of the image `x` into `own`.
+
+    The address that is returned stands for that of the image; but other rows are not there.
+    """
+    stride, top, channels = 2 if entry(plan, VARIANT) == _DOUBLE else 1, entry(plan, TOP), entry(plan, CHANNELS)
+    low, high = max(0, first * stride + top), min(entry(plan, SOURCE_ROWS), (last - 1) * stride - top + 1)
+    columns = entry(plan, SOURCE_COLUMNS)
+    skipped = 4 * low * columns * channels
+    normalise_pixels(x + skipped, own, (high - low) * columns, channels, 0, channels, norm, channels)
+    return own - skipped
+
+
 @body
-def depthwise_rows_3(job, x, w, start, y, unused, plan, scratch_row):
+def depthwise_rows_3(job, x, w, start, y, norm, plan, scratch_row):
     """Some rows of one image, 3x3 windows."""
     x, y, first, last = _block(job, x, y, plan)
+    if norm:
+        x = _normalised_rows(x, norm, plan, first, last, scratch_row)
     _dots_3(x, w, start, y, plan, first, last)
 
 
 @body
-def depthwise_rows_5(job, x, w, start, y, unused, plan, scratch_row):
+def depthwise_rows_5(job, x, w, start, y, norm, plan, scratch_row):
     """Some rows of one image, 5x5 windows."""
     x, y, first, last = _block(job, x, y, plan)
+    if norm:
+        x = _normalised_rows(x, norm, plan, first, last, scratch_row)
     _dots_5(x, w, start, y, plan, first, last)
 
 
@@ -201,21 +231,35 @@ def run(
     start: np.ndarray,
     y: np.ndarray,
     activation: str = "none",
+    norm: Norm | None = None,
 ) -> None:
-    """Forward pass from `x` to `y`, or data gradient from `x` (dy) to `y` (dx): sums from `start` on, activated."""
-    plan = _dot_plan(g, backward, activation)
+    """Forward pass from `x` to `y`, or data gradient from `x` (dy) to `y` (dx): sums from `start` on, activated.
+
+    With `norm` the source of a forward pass is normalised on the way.
+    """
+    plan = _dot_plan(g, backward, activation, norm is not None)
     jobs = int(plan[IMAGES] * plan[BLOCKS])
     work = depthwise_rows_3 if g.kernel[0] == 3 else depthwise_rows_5
-    launch(work, 0, jobs, bool(plan[SERIAL]), (x, w, start, y, None), plan, scratch.thread_rows("tile", 1))
+    table, rows = None, scratch.thread_rows("tile", 1)
+    if norm is not None:
+        table = scratch.floats("coefficients", norm.floats)[: norm.floats]
+        norm.tabulate(table)
+        rows = scratch.thread_rows("normalised rows", _source_floats(g, -(-plan[TARGET_ROWS] // plan[BLOCKS])))
+    launch(work, 0, jobs, bool(plan[SERIAL]), (x, w, start, y, table), plan, rows)
+
+
+def _source_floats(g: Geometry, rows: int) -> int:
+    """Floats of the source rows under so many target rows."""
+    return int(((rows - 1) * g.stride[0] + g.kernel[0]) * g.input[1] * g.input[2])
 
 
 # --- weight gradient -----------------------------------------------------------------------------------------
 
 
 @functools.lru_cache(maxsize=512)
-def _outer_plan(g: Geometry) -> np.ndarray:
+def _outer_plan(g: Geometry, normalised: bool = False) -> np.ndarray:
     plan = np.zeros(PLAN, np.int32)
-    _frame(plan, g, False)
+    _frame(plan, g, False, normalised)
     channels, pixels = g.output[2], g.output[0] * g.output[1]
     most = max(1, g.images * pixels // FEWEST_PIXELS)
     plan[CHUNKS] = 1 if plan[SERIAL] else min(MOST_CHUNKS, g.images, most)
@@ -225,6 +269,7 @@ def _outer_plan(g: Geometry) -> np.ndarray:
     height = OUTER_ROWS[g.kernel[0]]
     plan[FIRST_TAP] = -(-g.kernel[0] // height) * height * g.kernel[1]
     plan[PRIVATE_FLOATS] = (plan[FIRST_TAP] + 1) * plan[ROW_FLOATS]
+    plan[NORM] = plan[CHUNKS] * plan[BLOCKS] * plan[PRIVATE_FLOATS] if normalised else 0
     return plan
 
 
@@ -253,7 +298,7 @@ _outers_5 = _make_outers(outer_rows_5_1, outer_rows_5_2, 5)
 
 def _make_chunk(rows_of_image):
     @inner
-    def chunk(job, x, dy, private, with_bias, plan):
+    def chunk(job, x, dy, private, norm, with_bias, plan, own):
         """Private gradient of one chunk of images, or of a block of their rows."""
         blocks, images, chunks = entry(plan, BLOCKS), entry(plan, IMAGES), entry(plan, CHUNKS)
         number, part, channels = job // blocks, job % blocks, entry(plan, CHANNELS)
@@ -264,7 +309,10 @@ def _make_chunk(rows_of_image):
             upstream = dy + 4 * image * entry(plan, TARGET_IMAGE)
             source, rows = x + 4 * image * entry(plan, SOURCE_IMAGE), entry(plan, BLOCK_ROWS)
             for row in range(first, last, rows):
-                rows_of_image(source, upstream, private, plan, row, min(last, row + rows))
+                below, ready = min(last, row + rows), source
+                if norm:
+                    ready = _normalised_rows(source, norm, plan, row, below, own)
+                rows_of_image(ready, upstream, private, plan, row, below)
             if with_bias:
                 add_row_sums(bias, upstream + 4 * first * line * channels, (last - first) * line, channels, channels)
 
@@ -272,6 +320,14 @@ def _make_chunk(rows_of_image):
 
 
 _chunk_3, _chunk_5 = _make_chunk(_outers_3), _make_chunk(_outers_5)
+
+
+@inner
+def _own(job, private, plan):
+    """Where a job keeps its gradients, and the table of coefficients behind those of all, or 0."""
+    norm = entry(plan, NORM)
+    table = private + 4 * norm if norm else 0
+    return private + 4 * job * entry(plan, PRIVATE_FLOATS), table
 
 
 @inner
@@ -298,7 +354,8 @@ def depthwise_outer_rows_3(job, x, dy, dw, db, private, plan, scratch_row):
     """The first jobs fill private gradients of 3x3 windows; the others add them up, tap by tap."""
     jobs = entry(plan, CHUNKS) * entry(plan, BLOCKS)
     if job < jobs:
-        _chunk_3(job, x, dy, private + 4 * job * entry(plan, PRIVATE_FLOATS), db, plan)
+        own, norm = _own(job, private, plan)
+        _chunk_3(job, x, dy, own, norm, db, plan, scratch_row)
     else:
         _finish(job - jobs, dw, db, private, plan)
 
@@ -308,17 +365,30 @@ def depthwise_outer_rows_5(job, x, dy, dw, db, private, plan, scratch_row):
     """The same for 5x5 windows."""
     jobs = entry(plan, CHUNKS) * entry(plan, BLOCKS)
     if job < jobs:
-        _chunk_5(job, x, dy, private + 4 * job * entry(plan, PRIVATE_FLOATS), db, plan)
+        own, norm = _own(job, private, plan)
+        _chunk_5(job, x, dy, own, norm, db, plan, scratch_row)
     else:
         _finish(job - jobs, dw, db, private, plan)
 
 
-def backward_weights(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
-    """Weight gradient `dw` and, unless None, bias gradient `db`."""
-    plan = _outer_plan(g)
+def backward_weights(
+    g: Geometry,
+    x: np.ndarray,
+    dy: np.ndarray,
+    dw: np.ndarray,
+    db: np.ndarray | None,
+    norm: Norm | None = None,
+) -> None:
+    """Weight gradient `dw` and, unless None, bias gradient `db`; with `norm` the source is normalised on the way."""
+    plan = _outer_plan(g, norm is not None)
     jobs, serial = int(plan[CHUNKS] * plan[BLOCKS]), bool(plan[SERIAL])
-    arrays = x, dy, dw, db, scratch.floats("private gradients", jobs * int(plan[PRIVATE_FLOATS]))
+    size = jobs * int(plan[PRIVATE_FLOATS])
+    private, rows = scratch.floats("private gradients", size), scratch.thread_rows("tile", 1)
+    if norm is not None:
+        private = scratch.floats("private gradients", size + norm.floats)[: size + norm.floats]
+        norm.tabulate(private)
+        rows = scratch.thread_rows("normalised rows", _source_floats(g, int(plan[BLOCK_ROWS])))
+    arrays = x, dy, dw, db, private
     work = depthwise_outer_rows_3 if g.kernel[0] == 3 else depthwise_outer_rows_5
-    rows = scratch.thread_rows("tile", 1)
     launch(work, 0, jobs, serial, arrays, plan, rows)
-    launch(work, jobs, g.taps + 1, serial or jobs * int(plan[PRIVATE_FLOATS]) < SERIAL_WORK, arrays, plan, rows)
+    launch(work, jobs, g.taps + 1, serial or size < SERIAL_WORK, arrays, plan, rows)

@@ -139,7 +139,39 @@ def batch_norm_activation_forward_train(
     wide, added = _wide_rows(*x.shape), shortcut is not None
     statistics = mean, inv_std, offset, running_mean, running_var, momentum, eps, BOUNDS[activation]
     other = x if shortcut is None else shortcut
-    batch_norm_train_kernel(x, gamma, beta, other, y, *statistics, added, *wide.arrays(), wide.block, wide.share())
+    batch_norm_train_kernel(
+        x, gamma, beta, other, y, *statistics, added, True, *wide.arrays(), wide.block, wide.share()
+    )
+
+
+def batch_norm_statistics(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    offset: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    momentum: float,
+    eps: float,
+) -> None:
+    """What :func:`batch_norm_activation_forward_train` finds out about a batch, without the normalisation.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma, beta : ndarray (C,)
+    mean, inv_std, offset : ndarray (C,)
+        Outputs.
+    running_mean, running_var : ndarray (C,)
+        Updated in place.
+    momentum, eps : float
+    """
+    _check(x, gamma, beta, mean, inv_std, offset, running_mean, running_var)
+    wide = _wide_rows(*x.shape)
+    statistics = mean, inv_std, offset, running_mean, running_var, momentum, eps, BOUNDS["none"]
+    batch_norm_train_kernel(x, gamma, beta, x, x, *statistics, False, False, *wide.arrays(), wide.block, wide.share())
 
 
 def _inverse_deviation(var: np.ndarray, eps: float) -> np.ndarray:

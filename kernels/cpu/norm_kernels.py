@@ -92,14 +92,14 @@ def _count_moments(x, table, spare, partial, block, share):
 
 @kernel(
     "void(f4[:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4[::1], f4[::1], f4[::1], f4[::1], f4[::1], f8, f8, "
-    "UniTuple(f4, 2), b1, f4[:,::1], f4[:,:,::1], i8, i8)",
+    "UniTuple(f4, 2), b1, b1, f4[:,::1], f4[:,:,::1], i8, i8)",
     parallel=False,
 )
 def batch_norm_train_kernel(
     x, gamma, beta, shortcut, y, mean, inv_std, offset, running_mean, running_var, momentum, eps,
-    bounds, added, work, partial, block, share,
+    bounds, added, apply, work, partial, block, share,
 ):  # fmt: skip
-    """Statistics of the batch, then the normalisation."""
+    """Statistics of the batch, then, to `apply` them, the normalisation."""
     samples, channels, width = x.shape[0], x.shape[1], work.shape[1]
     table, spare = work[:_TABLE_ROWS], work[_TABLE_ROWS:]
     _fill(table[_SHIFT], x[0])
@@ -122,7 +122,8 @@ def batch_norm_train_kernel(
             running_var[c] = (1.0 - momentum) * running_var[c] + momentum * variance
         for i in range(c, width, channels):
             table[_SHIFT, i], table[_FACTOR, i], table[_OFFSET, i] = mean[c], factor, offset[c]
-    _forward_rows(x, shortcut, y, table, spare, bounds, added, block)
+    if apply:
+        _forward_rows(x, shortcut, y, table, spare, bounds, added, block)
 
 
 @kernel(

@@ -37,7 +37,7 @@ def _passed_formula(v, dy, low, high):
     return ((v <= low) | (v >= high)).where(0.0, dy)
 
 
-_bounded, _passed = compiled(_bounded_formula, float32x16), compiled(_passed_formula, float32x16)
+bounded, _passed = compiled(_bounded_formula, float32x16), compiled(_passed_formula, float32x16)
 
 
 # --- some wide rows: arrays and table are addresses, `line` is the length of a row in bytes ----------------------
@@ -126,7 +126,7 @@ def normalise(rows):
             mean, factor, offset, place = load(table + c), load(table + line + c), load(table + 2 * line + c), start + c
             for _ in range(rows):
                 v = fma(sub(load(x + place), mean), factor, offset)
-                store(y + place, _bounded(v, low, high))
+                store(y + place, bounded(v, low, high))
                 place += line
 
     return lines
@@ -143,7 +143,7 @@ def normalise_and_add(rows):
             mean, factor, offset, place = load(table + c), load(table + line + c), load(table + 2 * line + c), start + c
             for _ in range(rows):
                 v = fma(sub(load(x + place), mean), factor, offset)
-                store(y + place, _bounded(add(v, load(s + place)), low, high))
+                store(y + place, bounded(add(v, load(s + place)), low, high))
                 place += line
 
     return lines

@@ -20,6 +20,7 @@ from kernels.cpu.conv_plan import Geometry
 from kernels.cpu.jit import inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import WIDE, WIDE_ROWS, Sums, outlined, prefetch_pointer, transpose_block
+from kernels.cpu.normalised import Norm, normalise_pixels
 from kernels.cpu.packing import CACHE_LINE, ROW_BYTES, add_floats, add_row_sums, clear_floats, copy_floats
 from kernels.cpu.simd import INT64, LANES, float_pointer, load, load_scalar, store, store_scalar
 from kernels.cpu.tails import read
@@ -54,8 +55,9 @@ GAIN = 0.95
     JOB_FLOATS,
     ROWS_IN_PLACE,
     COLUMNS_IN_PLACE,
+    NORM,
     HEADER,
-) = range(14)
+) = range(15)
 
 #: Floats from one packed tile, and panel, to the next: an odd number of cache lines.
 _TILE_FLOATS, _PANEL_FLOATS = STEP_PIXELS * WIDE_ROWS + CACHE_LINE, STEP_PIXELS * WIDE + CACHE_LINE
@@ -155,14 +157,14 @@ def _ahead(call, x, height, dy, width, half, rest, plan):
 
 
 @inner
-def _add_step(x, tiles, height, dy, panels, width, count, more, sums, bias, plan):
+def _add_step(x, tiles, height, dy, panels, width, count, next_x, next_dy, more, sums, bias, plan):
     """Add the outer products of a step of pixels to the sums of a block, and its gradients to the bias rows.
 
-    What is not packed is read where it lies. Meanwhile `more` pixels behind these are asked for.
+    What is not packed is read where it lies. Meanwhile `more` pixels, those of the next step, are asked for.
     """
     x_stride, dy_stride, rows = entry(plan, ROWS), entry(plan, COLUMNS), entry(plan, BLOCK_ROWS)
     whole_tiles, whole_panels = _in_place(height, width, plan)
-    next_x, next_dy, call = x + 4 * count * x_stride, dy + 4 * count * dy_stride, 0
+    call = 0
     for c in range(0, width, WIDE):
         z, z_stride = dy + 4 * c, dy_stride
         if c >= whole_panels:
@@ -226,25 +228,35 @@ def _bounds(block, plan):
 
 
 @inner
-def _sum_block(block, split, x, dy, bias, sums, plan, packed):
-    """Sum one block over one split of the pixels."""
+def _sum_block(block, split, x, dy, bias, sums, plan, packed, norm):
+    """Sum one block over one split of the pixels; `norm` normalises those of the input, unless it is 0."""
     top, bottom, left, right = _bounds(block, plan)
     rows, columns, splits = entry(plan, ROWS), entry(plan, COLUMNS), entry(plan, SPLITS)
     if entry(plan, SWAPPED):
         x, dy = dy, x
     width, height = right - left, bottom - top
     panels = packed + 4 * ((height + WIDE_ROWS - 1) // WIDE_ROWS) * _TILE_FLOATS
+    ready = panels + 4 * ((width + WIDE - 1) // WIDE) * _PANEL_FLOATS
     whole_tiles, whole_panels = _in_place(height, width, plan)
     clear_floats(sums, entry(plan, JOB_FLOATS))
+    with_bias = bias != 0 and top == 0
     begin, end = split * entry(plan, PIXELS) // splits, (split + 1) * entry(plan, PIXELS) // splits
     steps = (end - begin + STEP_PIXELS - 1) // STEP_PIXELS
     for step in range(steps):
         low, high = begin + (end - begin) * step // steps, begin + (end - begin) * (step + 1) // steps
         own_x, own_dy, count = x + 4 * (low * rows + top), dy + 4 * (low * columns + left), high - low
+        next_x, next_dy = own_x + 4 * count * rows, own_dy + 4 * count * columns
+        if norm and entry(plan, SWAPPED):
+            normalise_pixels(own_dy, ready, count, columns, left, right, norm, columns)
+            own_dy = ready
+        elif norm:
+            normalise_pixels(own_x, ready, count, rows, top, bottom, norm, rows)
+            own_x = ready
         _pack_tiles(packed, own_x + 4 * whole_tiles, rows, count, height - whole_tiles)
         _pack_panels(panels, own_dy + 4 * whole_panels, columns, count, width - whole_panels)
         more = min(count, end - high)
-        _add_step(own_x, packed, height, own_dy, panels, width, count, more, sums, bias and top == 0, plan)
+        pixels = own_x, packed, height, own_dy, panels, width, count, next_x, next_dy, more
+        _add_step(*pixels, sums, with_bias, plan)
 
 
 @inner
@@ -273,7 +285,9 @@ def pointwise_gradient(job, x, dy, dw, db, private, plan, scratch_row):
         return
     packed = scratch_row + 4 * entry(plan, JOB_FLOATS)
     sums = scratch_row if splits == 1 else private + 4 * job * entry(plan, JOB_FLOATS)
-    _sum_block(job // splits, job % splits, x, dy, db, sums, plan, packed)
+    at = entry(plan, NORM)
+    norm = private + 4 * (at - 1) if at else 0
+    _sum_block(job // splits, job % splits, x, dy, db, sums, plan, packed, norm)
     if splits == 1:
         for panel in range(most):
             _collect_panel(job, panel, 1, sums, dw, db, plan)
@@ -293,7 +307,7 @@ def _shares_places(channels: int) -> bool:
 
 
 @functools.lru_cache(maxsize=512)
-def _plan(g: Geometry, bias: bool) -> np.ndarray:
+def _plan(g: Geometry, bias: bool, normalised: bool = False) -> np.ndarray:
     """Plan of a gradient; with `bias` the output gradients must lie in panels."""
     h = np.zeros(HEADER, np.int32)
     rows, columns = g.input[2], g.output[2]
@@ -311,6 +325,8 @@ def _plan(g: Geometry, bias: bool) -> np.ndarray:
     h[ROWS_IN_PLACE] = columns < PACKED_TILES or not _shares_places(rows)
     # vectors that do not begin with a cache line reach over two
     h[COLUMNS_IN_PLACE] = rows < PACKED_PANELS or not (_shares_places(columns) or columns % CACHE_LINE)
+    # one more than where the table of coefficients begins
+    h[NORM] = 1 + (blocks * h[SPLITS] * h[JOB_FLOATS] if h[SPLITS] > 1 else 0) if normalised else 0
     return h
 
 
@@ -320,15 +336,28 @@ def _scratch_floats(h: list[int]) -> int:
     return h[JOB_FLOATS] + rows // WIDE_ROWS * _TILE_FLOATS + panels * _PANEL_FLOATS
 
 
-def run(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
-    """``dw = x.T @ dy`` and ``db = sum of dy`` where :func:`applies` says so."""
-    plan = _plan(g, db is not None)
+def run(
+    g: Geometry,
+    x: np.ndarray,
+    dy: np.ndarray,
+    dw: np.ndarray,
+    db: np.ndarray | None,
+    norm: Norm | None = None,
+) -> None:
+    """``dw = x.T @ dy`` and ``db = sum of dy`` where :func:`applies` says so; `norm` normalises x on the way."""
+    plan = _plan(g, db is not None, norm is not None)
     h = plan[:HEADER].tolist()
     blocks, splits = h[ROW_BLOCKS] * h[PANEL_BLOCKS], h[SPLITS]
-    private = scratch.floats("private gradients", blocks * splits * h[JOB_FLOATS]) if splits > 1 else None
-    rows = scratch.thread_rows("packed pixels", _scratch_floats(h))
+    size = blocks * splits * h[JOB_FLOATS] if splits > 1 else 0
+    private = scratch.floats("private gradients", size) if size else None
+    own = _scratch_floats(h)
+    if norm is not None:
+        private = scratch.floats("private gradients", size + norm.floats)[: size + norm.floats]
+        norm.tabulate(private)
+        own += STEP_PIXELS * g.input[2]
+    rows = scratch.thread_rows("packed pixels", own)
     arrays, serial = (x, dy, dw, db, private), g.images * h[ROWS] * h[COLUMNS] < SERIAL_WORK
     launch(pointwise_gradient, 0, blocks * splits, serial, arrays, plan, rows)
     if splits > 1:
-        panels, few = h[JOB_FLOATS] // (h[BLOCK_ROWS] * WIDE), blocks * splits * h[JOB_FLOATS] < SERIAL_SUMS
+        panels, few = h[JOB_FLOATS] // (h[BLOCK_ROWS] * WIDE), size < SERIAL_SUMS
         launch(pointwise_gradient, blocks * splits, blocks * panels, few, arrays, plan, rows)

@@ -34,6 +34,13 @@ def floats(purpose: str, count: int) -> np.ndarray:
     return _reserve(purpose, count, np.float32)
 
 
+def zeros(count: int) -> np.ndarray:
+    """So many zeros, the same at every call; to be read only."""
+    found = floats("zeros", count)[:count]
+    found[...] = 0.0
+    return found
+
+
 def thread_rows(purpose: str, count: int, dtype=np.float32) -> np.ndarray:
     """Like :func:`floats`, but (threads, >= `count`): a row of its own, on its own cache lines, for every thread."""
     buffers, key = _local.__dict__, f"{purpose}, rows of {dtype.__name__}"

@@ -52,6 +52,11 @@ from kernels.reference.conv import (
 from kernels.reference.conv_norm import (
     conv2d_norm_forward,
 )
+from kernels.reference.conv_normalised import (
+    conv2d_normalised_applies,
+    conv2d_normalised_backward_weights,
+    conv2d_normalised_forward,
+)
 from kernels.reference.conv_pool import (
     conv2d_pool_applies,
     conv2d_pool_backward,
@@ -107,6 +112,7 @@ from kernels.reference.norm import (
     batch_norm_backward_train,
     batch_norm_forward_inference,
     batch_norm_forward_train,
+    batch_norm_statistics,
     fold_batch_norm,
 )
 from kernels.reference.optim import (
@@ -162,6 +168,7 @@ __all__ = [
     "batch_norm_backward_train",
     "batch_norm_forward_inference",
     "batch_norm_forward_train",
+    "batch_norm_statistics",
     "bce_with_logits_backward",
     "bce_with_logits_forward",
     "branch_softmax_backward",
@@ -173,6 +180,9 @@ __all__ = [
     "conv2d_backward_weights",
     "conv2d_forward",
     "conv2d_norm_forward",
+    "conv2d_normalised_applies",
+    "conv2d_normalised_backward_weights",
+    "conv2d_normalised_forward",
     "conv2d_pool_applies",
     "conv2d_pool_backward",
     "conv2d_pool_forward",

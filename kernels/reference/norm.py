@@ -133,6 +133,34 @@ def batch_norm_activation_forward_train(
     _activate(values if shortcut is None else values + shortcut, y, activation)
 
 
+def batch_norm_statistics(
+    x: np.ndarray,
+    gamma: np.ndarray,
+    beta: np.ndarray,
+    mean: np.ndarray,
+    inv_std: np.ndarray,
+    offset: np.ndarray,
+    running_mean: np.ndarray,
+    running_var: np.ndarray,
+    momentum: float,
+    eps: float,
+) -> None:
+    """What :func:`batch_norm_activation_forward_train` finds out about a batch, without the normalisation.
+
+    Parameters
+    ----------
+    x : ndarray (M, C)
+    gamma, beta : ndarray (C,)
+    mean, inv_std, offset : ndarray (C,)
+        Outputs.
+    running_mean, running_var : ndarray (C,)
+        Updated in place.
+    momentum, eps : float
+    """
+    batch = mean, inv_std, offset, running_mean, running_var
+    batch_norm_activation_forward_train(x, gamma, beta, None, np.empty(x.shape), *batch, momentum, eps, "none")
+
+
 def batch_norm_activation_forward_inference(
     x: np.ndarray,
     gamma: np.ndarray,

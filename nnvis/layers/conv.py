@@ -114,6 +114,10 @@ class Conv2d(Layer):
         """Whether `kernels` compute it, for inputs (N, H, W, C), best together with a maximum pool over tiles."""
         return kernels.conv2d_pool_applies(shape, self._weight_shape(shape[1:]), *self.geometry)
 
+    def is_normalised(self, kernels: ModuleType, shape: Shape) -> bool:
+        """Whether `kernels` compute it, for inputs (N, H, W, C), best together with a normalisation in front of it."""
+        return kernels.conv2d_normalised_applies(shape, self._weight_shape(shape[1:]), *self.geometry)
+
     def forward(self, at: Flow) -> None:
         at.kernels.conv2d_forward(at.x, at.params["weight"], at.params.get("bias"), at.y, *self.how(at), at.activation)
 

@@ -187,6 +187,13 @@ CALLS = {
     "conv2d_backward_weights": (
         Input(*IMAGE), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,
     ),
+    "conv2d_normalised_applies": (IMAGE, (3, 3, 3, 4), *CONV),
+    "conv2d_normalised_forward": (
+        Input(*IMAGE), *[Input(*C)] * 4, Input(3, 3, 3, 4), Input(4), Output(2, 5, 5, 4), *CONV, "relu6",
+    ),
+    "conv2d_normalised_backward_weights": (
+        Input(*IMAGE), *[Input(*C)] * 4, Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV, "relu",
+    ),
     "conv2d_pool_applies": (IMAGE, (3, 3, 3, 4), *CONV),
     "conv2d_pool_forward": (
         Input(*IMAGE), Input(3, 3, 3, 4), Input(4), Output(2, 2, 2, 4), Output(2, 2, 2, 4, dtype=np.uint8), *CONV,
@@ -208,6 +215,9 @@ CALLS = {
     "batch_norm_forward_train": (
         Input(*ROWS), Input(*C), Input(*C), Output(*ROWS), Output(*C), Output(*C),
         InPlace(*C), InPlace(*C), 0.1, 1e-5,
+    ),
+    "batch_norm_statistics": (
+        Input(*ROWS), Input(*C), Input(*C), Output(*C), Output(*C), Output(*C), InPlace(*C), InPlace(*C), 0.1, 1e-5,
     ),
     "batch_norm_forward_inference": (
         Input(*ROWS), Input(*C), Input(*C), Input(*C), Input(*C), Output(*ROWS), 1e-5,
