@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 #: Seconds between turns, in which the other side's idle threads stop spinning (those of OpenBLAS take some 0.1 s).
 PAUSE = 0.2
+#: Fewest calls of a turn: the first after a pause can find cores that have gone to sleep.
+LEAST_CALLS = 5
 
 
 def alternate(rivals: list[Callable[[], object]], rounds: int = 7, turn: float = 0.04) -> list[float]:
@@ -19,7 +21,7 @@ def alternate(rivals: list[Callable[[], object]], rounds: int = 7, turn: float =
     rounds : int
         Turns of each rival.
     turn : float
-        Seconds of one turn, in which a rival is called as often as fits.
+        Seconds of one turn, in which a rival is called as often as fits, but some times at least.
 
     Returns
     -------
@@ -45,7 +47,7 @@ def median_seconds(work: Callable[[], object], turn: float = 0.3) -> float:
 def _repeats(rival: Callable[[], object], turn: float) -> int:
     rival()
     rival()
-    return max(1, min(200, int(turn / max(_timed(rival), 1e-7))))
+    return max(LEAST_CALLS, min(200, int(turn / max(_timed(rival), 1e-7))))
 
 
 def _timed(rival: Callable[[], object]) -> float:

@@ -383,7 +383,7 @@ def test_auto_sums_over_few_pixels_behind_a_pool_and_says_what_cannot_be():
     g = geometry_of(CASES["lenet second"])
     assert choose(g, "weights", pooled=True) == "sparse"
     assert choose(g, "weights") != "sparse"
-    assert choose(g, "data", pooled=True) == "sparse"
+    assert choose(g, "data", pooled=True) in ("sparse", "folded")  # by how long the vectors are
     assert choose(g, "data") != "sparse"
     case = CASES["grouped"]
     x, w, _, dy = arrays(case)

@@ -330,7 +330,7 @@ for _name in ("sigmoid", "tanh", "relu", "relu6", "gelu", "silu", "hard_sigmoid"
 
 
 #: Outputs that hold what rounding took from others, so that they follow the type of the arrays.
-TAKES_ROUNDING_IN = {("batch_norm_activation_forward_train", 7)}
+TAKES_ROUNDING_IN = {("batch_norm_activation_forward_train", 7), ("batch_norm_statistics", 5)}
 
 
 def make_argument(kind, dtype, rng):
