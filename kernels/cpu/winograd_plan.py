@@ -268,8 +268,8 @@ SUM_CHANNELS, SUM_PANELS = 32, 2
 SPAN_TILES = 1024
 #: With fewer such jobs than this, they own one panel.
 FEWEST_OWNERS = 8
-#: Planes of so many floats are made before they are multiplied: what stays in the third-level cache.
-GROUP_FLOATS = 1024 * 1024
+#: Planes of so many floats are made before they are multiplied: half of it should stay in each second-level cache.
+GROUP_FLOATS = 512 * 1024
 
 
 def in_chunks(t: Tiling) -> bool:
@@ -291,33 +291,37 @@ def chunk_plan(t: Tiling) -> np.ndarray:
 
 
 def block_plan(t: Tiling) -> np.ndarray:
-    """Plan of a gradient of many weights."""
+    """Plan of a gradient of many weights: one group of blocks, of which jobs own weights, or several, and planes."""
     h = start(t)
     _set_block(h, _even_block(t.tiles, MOST_BLOCK))
     _set_gradient_planes(h)
+    h[BLOCK_PLANES] = t.planes * (int(h[SOURCE_PLANE]) + int(h[PRODUCT_PLANE]))
+    _set_groups(h, int(h[BLOCK_PLANES]), GROUP_FLOATS)
+    if h[GROUPS] > 1:
+        h[SPAN_GROUPS] = max(1, SPAN_TILES // int(h[BLOCK] * h[GROUP_BLOCKS]))
+        h[WEIGHT_STEPS] = -(-t.source[2] // STAGE_ROWS)
+        _set_sums(h, t.source[2], int(h[PANELS]))
+        return h
     h[BLOCK_CHANNELS], h[CHANNEL_BLOCKS] = SUM_CHANNELS, -(-t.source[2] // SUM_CHANNELS)
     h[BLOCK_PANELS] = SUM_PANELS if h[CHANNEL_BLOCKS] * h[PANELS] >= FEWEST_OWNERS * SUM_PANELS else 1
     h[PANEL_BLOCKS] = -(-int(h[PANELS]) // int(h[BLOCK_PANELS]))
-    h[BLOCK_PLANES] = t.planes * (int(h[SOURCE_PLANE]) + int(h[PRODUCT_PLANE]))
-    _set_groups(h, int(h[BLOCK_PLANES]), GROUP_FLOATS)
-    h[SPAN_GROUPS] = max(1, SPAN_TILES // int(h[BLOCK] * h[GROUP_BLOCKS]))
     _set_sums(h, SUM_CHANNELS, int(h[BLOCK_PANELS]))
     return h
 
 
 @functools.lru_cache(maxsize=1024)
-def weight_work(g: Geometry, outputs: int) -> tuple[bool, np.ndarray, list[int]]:
-    """Weight gradient: whether it runs in chunks, its plan, and the plan's numbers."""
+def weight_work(g: Geometry, outputs: int) -> tuple[str, np.ndarray, list[int]]:
+    """Weight gradient: whether it runs in "chunks", "blocks" or "planes", its plan, and the plan's numbers."""
     t = tiling(g, outputs, False)
     chunks = in_chunks(t)
     plan = chunk_plan(t) if chunks else block_plan(t)
-    return chunks, plan, plan.tolist()
+    way = "chunks" if chunks else "blocks" if plan[GROUPS] == 1 else "planes"
+    return way, plan, plan.tolist()
 
 
 def block_floats(h: list[int]) -> int:
-    """Floats of the planes of a group of blocks, of the bias sums, and of the sums kept from group to group."""
-    kept = 2 * h[CHANNEL_BLOCKS] * h[PANEL_BLOCKS] * h[POINTS] * h[SUM_PLANE] if h[GROUPS] > 1 else 0
-    return h[GROUP_BLOCKS] * h[BLOCK_PLANES] + h[BLOCKS] * h[ZEROS] + kept
+    """Floats of the planes of a group of blocks, and of the bias sums."""
+    return h[GROUP_BLOCKS] * h[BLOCK_PLANES] + h[BLOCKS] * h[ZEROS]
 
 
 def _set_gradient_planes(h: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 The transposed algorithm of :mod:`winograd`. Sums over few weights are private to a job, which does a chunk of the
 tiles, and are added in order. Of many weights, a job owns some and walks all tiles, which were transformed before.
+Where these are too many for that, they come in groups, and a job owns one plane: it alone reads what belongs to it.
 """
 
 from __future__ import annotations
@@ -48,6 +49,21 @@ def _transform_gradients(first, count, dy, z, zeros, plan):
 
 
 @inner
+def _add_plane(v, z, count, channels, first_panel, last_panel, sums, more, plan):
+    """Add the products of `count` tiles, over some channels and panels, to the sums of one point."""
+    for panel in range(first_panel, last_panel):
+        gradients = z + 4 * panel * entry(plan, wp.PRODUCT_PANEL)
+        rows = sums + (panel - first_panel) * entry(plan, wp.SUM_ROWS) * ROW_BYTES
+        wide = entry(plan, wp.TARGET_C) - panel * WIDE > NARROW
+        for c in range(0, channels, OUTER_ROWS):
+            source = v + 4 * (c // TILE_LANES * entry(plan, wp.SOURCE_PANEL) + c % TILE_LANES)
+            if wide:
+                outer_wide_rows(source, gradients, count, rows + c * ROW_BYTES, more)
+            else:
+                outer_narrow_rows(source, gradients, count, rows + c * ROW_BYTES, more)
+
+
+@inner
 def _add_products(v, z, count, channels, first_panel, last_panel, u, more, x, dy, ahead, plan):
     """Add the products of `count` tiles, over some channels and panels, to the sums of all points.
 
@@ -58,18 +74,9 @@ def _add_products(v, z, count, channels, first_panel, last_panel, u, more, x, dy
     for xi in range(entry(plan, wp.POINTS)):
         if ahead:
             x, dy = fetch_sources(x, source_lines), fetch_sources(dy, gradient_lines)
-        sources = v + 4 * xi * entry(plan, wp.SOURCE_PLANE)
+        sources, gradients = v + 4 * xi * entry(plan, wp.SOURCE_PLANE), z + 4 * xi * entry(plan, wp.PRODUCT_PLANE)
         sums = u + 4 * xi * entry(plan, wp.SUM_PLANE)
-        for panel in range(first_panel, last_panel):
-            gradients = z + 4 * (xi * entry(plan, wp.PRODUCT_PLANE) + panel * entry(plan, wp.PRODUCT_PANEL))
-            rows = sums + (panel - first_panel) * entry(plan, wp.SUM_ROWS) * ROW_BYTES
-            wide = entry(plan, wp.TARGET_C) - panel * WIDE > NARROW
-            for c in range(0, channels, OUTER_ROWS):
-                source = sources + 4 * (c // TILE_LANES * entry(plan, wp.SOURCE_PANEL) + c % TILE_LANES)
-                if wide:
-                    outer_wide_rows(source, gradients, count, rows + c * ROW_BYTES, more)
-                else:
-                    outer_narrow_rows(source, gradients, count, rows + c * ROW_BYTES, more)
+        _add_plane(sources, gradients, count, channels, first_panel, last_panel, sums, more, plan)
 
 
 @inner
@@ -159,92 +166,115 @@ def winograd_weight_chunks(job, x, dy, dw, db, private, plan, scratch_row):
         _add_bias(chunks, bias, db, plan)
 
 
-# --- many weights: every job owns some of them ---------------------------------------------------------------
+# --- many weights: tiles are transformed before ---------------------------------------------------------------
 
 
 @inner
-def _transform_part(block, part, place, x, dy, zeros, plan):
-    """Transform source and output gradients of a part of one block of tiles into the block's planes at `place`."""
+def _transform_part(group, number, x, dy, db, planes, zeros, plan):
+    """Transform source and output gradients of a part of one block of a group into the block's planes."""
+    own, part = number // wp.BLOCK_PARTS, number % wp.BLOCK_PARTS
+    block = group * entry(plan, wp.GROUP_BLOCKS) + own
+    if block >= entry(plan, wp.BLOCKS):
+        return
     clear_floats(zeros, entry(plan, wp.ZEROS))
-    first = block * entry(plan, wp.BLOCK)
+    first, place = block * entry(plan, wp.BLOCK), planes + 4 * own * entry(plan, wp.BLOCK_PLANES)
     tiles = min(entry(plan, wp.BLOCK), entry(plan, wp.TILES) - first)
     low, high = part * tiles // wp.BLOCK_PARTS, (part + 1) * tiles // wp.BLOCK_PARTS
     transform_sources(first + low, high - low, x, place + 4 * low * TILE_LANES, zeros, plan)
     z = place + 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE) + low * ROW_BYTES
     _transform_gradients(first + low, high - low, dy, z, zeros, plan)
+    if db and part == 0:
+        _sum_bias(block, entry(plan, wp.BLOCKS), dy, _bias(planes, plan), plan)
 
 
 @inner
-def _block(group, low, high, first_panel, last_panel, planes, u, plan):
-    """Add one group of blocks of tiles to the sums at `u`, of the weights from channels `low` to `high` to some panels.
+def _bias(planes, plan):
+    """Where the sums of the bias lie, behind the planes of a group."""
+    return planes + 4 * entry(plan, wp.GROUP_BLOCKS) * entry(plan, wp.BLOCK_PLANES)
 
-    The sums begin anew with the first group of a span.
-    """
-    blocks, tiles, step = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.TILES), entry(plan, wp.BLOCK)
-    gradients = 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
-    begin, end = group * blocks, min((group + 1) * blocks, entry(plan, wp.BLOCKS))
-    more = group % entry(plan, wp.SPAN_GROUPS)
-    for block in range(begin, end):
-        own = planes + 4 * (block - begin) * entry(plan, wp.BLOCK_PLANES)
-        v = own + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
-        count = min(step, tiles - block * step)
-        _add_products(v, own + gradients, count, high - low, first_panel, last_panel, u, more, 0, 0, 0, plan)
-        more = 1
+
+# --- one group: every job owns some weights -------------------------------------------------------------------
 
 
 @inner
-def _end_span(group, u, total, plan):
-    """At the end of a span of groups, add its sums to the total of the spans; give the address of the sums so far."""
-    span, floats = entry(plan, wp.SPAN_GROUPS), entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
-    last = group == entry(plan, wp.GROUPS) - 1
-    if group < span and last:
-        return u
-    if group == span - 1:
-        copy_floats(total, u, floats)
-    elif last or group % span == span - 1:
-        add_floats(total, u, floats)
-    return total
-
-
-@inner
-def _own_weights(group, number, planes, dw, kept, scratch_row, plan):
-    """Add one group of blocks to the sums of one owner (in scratch if it is the only one); the last one writes `dw`."""
+def _own_weights(number, planes, dw, u, plan):
+    """Sum some weights over all blocks, and write them."""
     parts, channels, panels = entry(plan, wp.PANEL_BLOCKS), entry(plan, wp.BLOCK_CHANNELS), entry(plan, wp.BLOCK_PANELS)
-    u = total = scratch_row
-    if entry(plan, wp.GROUPS) > 1:
-        floats = entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE)
-        u = kept + 8 * number * floats
-        total = u + 4 * floats
     low, first = number // parts * channels, number % parts * panels
     high, last = min(low + channels, entry(plan, wp.SOURCE_C)), min(first + panels, entry(plan, wp.PANELS))
-    _block(group, low, high, first, last, planes, u, plan)
-    sums = _end_span(group, u, total, plan)
-    if group == entry(plan, wp.GROUPS) - 1:
-        for panel in range(first, last):
-            _collect(sums + (panel - first) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
+    tiles, step = entry(plan, wp.TILES), entry(plan, wp.BLOCK)
+    gradients = 4 * entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE)
+    for block in range(entry(plan, wp.BLOCKS)):
+        own = planes + 4 * block * entry(plan, wp.BLOCK_PLANES)
+        v = own + 4 * (low // TILE_LANES) * entry(plan, wp.SOURCE_PANEL)
+        count = min(step, tiles - block * step)
+        _add_products(v, own + gradients, count, high - low, first, last, u, block, 0, 0, 0, plan)
+    for panel in range(first, last):
+        _collect(u + (panel - first) * entry(plan, wp.SUM_ROWS) * ROW_BYTES, low, high, panel, dw, plan)
 
 
 @body
 def winograd_weight_blocks(job, x, dy, dw, db, planes, plan, scratch_row):
-    """For each group of blocks of tiles: the first jobs transform a part of one, later ones own channels and panels."""
-    blocks = entry(plan, wp.GROUP_BLOCKS)
-    makers, owners = blocks * wp.BLOCK_PARTS, entry(plan, wp.CHANNEL_BLOCKS) * entry(plan, wp.PANEL_BLOCKS)
-    group, number = job // (makers + owners), job % (makers + owners)
-    bias = planes + 4 * blocks * entry(plan, wp.BLOCK_PLANES)
-    if number < makers:
-        own, part = number // wp.BLOCK_PARTS, number % wp.BLOCK_PARTS
-        block = group * blocks + own
-        if block < entry(plan, wp.BLOCKS):
-            place = planes + 4 * own * entry(plan, wp.BLOCK_PLANES)
-            _transform_part(block, part, place, x, dy, scratch_row, plan)
-            if db and part == 0:
-                _sum_bias(block, entry(plan, wp.BLOCKS), dy, bias, plan)
+    """The first jobs transform a part of a block of tiles, later ones own channels and panels."""
+    makers = entry(plan, wp.GROUP_BLOCKS) * wp.BLOCK_PARTS
+    if job < makers:
+        _transform_part(0, job, x, dy, db, planes, scratch_row, plan)
         return
-    number -= makers
-    if db and number == 0 and group == entry(plan, wp.GROUPS) - 1:
+    if db and job == makers:
+        _add_bias(entry(plan, wp.BLOCKS), _bias(planes, plan), db, plan)
+    _own_weights(job - makers, planes, dw, scratch_row, plan)
+
+
+# --- several groups: every job owns one plane ------------------------------------------------------------------
+
+
+@inner
+def _own_plane(group, xi, planes, u, plan):
+    """Add one group of blocks to the sums of one point; they begin anew with the first group of a span."""
+    blocks, tiles, step = entry(plan, wp.GROUP_BLOCKS), entry(plan, wp.TILES), entry(plan, wp.BLOCK)
+    channels, panels, more = entry(plan, wp.SOURCE_C), entry(plan, wp.PANELS), group % entry(plan, wp.SPAN_GROUPS)
+    v = planes + 4 * xi * entry(plan, wp.SOURCE_PLANE)
+    z = planes + 4 * (entry(plan, wp.POINTS) * entry(plan, wp.SOURCE_PLANE) + xi * entry(plan, wp.PRODUCT_PLANE))
+    sums = u + 4 * xi * entry(plan, wp.SUM_PLANE)
+    for block in range(group * blocks, min((group + 1) * blocks, entry(plan, wp.BLOCKS))):
+        _add_plane(v, z, min(step, tiles - block * step), channels, 0, panels, sums, more, plan)
+        v, z, more = v + 4 * entry(plan, wp.BLOCK_PLANES), z + 4 * entry(plan, wp.BLOCK_PLANES), 1
+    _end_span(group, sums, sums + 4 * entry(plan, wp.POINTS) * entry(plan, wp.SUM_PLANE), plan)
+
+
+@inner
+def _end_span(group, sums, total, plan):
+    """At the end of a span of groups, add its sums to the total of the spans, unless it is the only one."""
+    span, floats, last = entry(plan, wp.SPAN_GROUPS), entry(plan, wp.SUM_PLANE), entry(plan, wp.GROUPS) - 1
+    if last < span:
+        return
+    if group == span - 1:
+        copy_floats(total, sums, floats)
+    elif group == last or group % span == span - 1:
+        add_floats(total, sums, floats)
+
+
+@body
+def winograd_weight_planes(job, x, dy, dw, db, planes, plan, scratch_row):
+    """Of each group the first jobs transform a part of a block, later ones own a plane. The last jobs collect sums."""
+    makers, points = entry(plan, wp.GROUP_BLOCKS) * wp.BLOCK_PARTS, entry(plan, wp.POINTS)
+    group, number, bias = job // (makers + points), job % (makers + points), _bias(planes, plan)
+    u = bias + 4 * entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS)
+    if group < entry(plan, wp.GROUPS):
+        if number < makers:
+            _transform_part(group, number, x, dy, db, planes, scratch_row, plan)
+        else:
+            _own_plane(group, number - makers, planes, u, plan)
+        return
+    number = job - entry(plan, wp.GROUPS) * (makers + points)
+    if db and number == 0:
         _add_bias(entry(plan, wp.BLOCKS), bias, db, plan)
-    kept = bias + 4 * entry(plan, wp.BLOCKS) * entry(plan, wp.ZEROS)
-    _own_weights(group, number, planes, dw, kept, scratch_row, plan)
+    if entry(plan, wp.GROUPS) > entry(plan, wp.SPAN_GROUPS):
+        u += 4 * points * entry(plan, wp.SUM_PLANE)
+    steps = entry(plan, wp.WEIGHT_STEPS)
+    panel, low = number // steps, number % steps * wp.STAGE_ROWS
+    high = min(low + wp.STAGE_ROWS, entry(plan, wp.SOURCE_C))
+    _collect(u + (panel * entry(plan, wp.SUM_ROWS) + low) * ROW_BYTES, low, high, panel, dw, plan)
 
 
 # --- entry ---------------------------------------------------------------------------------------------------
@@ -267,8 +297,8 @@ def run(g: Geometry, outputs: int, x: np.ndarray, dy: np.ndarray, dw: np.ndarray
         if db is not None:
             db[...] = 0.0
         return
-    chunks, plan, header = wp.weight_work(g, outputs)
-    (_run_chunks if chunks else _run_blocks)(plan, header, x, dy, dw, db)
+    way, plan, header = wp.weight_work(g, outputs)
+    _WAYS[way](plan, header, x, dy, dw, db)
 
 
 def _run_chunks(plan, h, x, dy, dw, db):
@@ -282,10 +312,21 @@ def _run_chunks(plan, h, x, dy, dw, db):
 
 def _run_blocks(plan, h, x, dy, dw, db):
     makers, owners = h[wp.GROUP_BLOCKS] * wp.BLOCK_PARTS, h[wp.CHANNEL_BLOCKS] * h[wp.PANEL_BLOCKS]
-    serial = bool(h[wp.SERIAL])
-    planes = scratch.floats("winograd planes", wp.block_floats(h))
+    serial, planes = bool(h[wp.SERIAL]), scratch.floats("winograd planes", wp.block_floats(h))
     arrays, rows = (x, dy, dw, db, planes), scratch.thread_rows("winograd", wp.scratch_floats(h, wp.SUM_PLANE))
-    for group in range(h[wp.GROUPS]):
-        first = group * (makers + owners)
-        launch(winograd_weight_blocks, first, makers, serial, arrays, plan, rows)
-        launch(winograd_weight_blocks, first + makers, owners, serial or owners == 1, arrays, plan, rows)
+    launch(winograd_weight_blocks, 0, makers, serial, arrays, plan, rows)
+    launch(winograd_weight_blocks, makers, owners, serial or owners == 1, arrays, plan, rows)
+
+
+def _run_planes(plan, h, x, dy, dw, db):
+    makers, points, planes = h[wp.GROUP_BLOCKS] * wp.BLOCK_PARTS, h[wp.POINTS], wp.block_floats(h)
+    planes = scratch.floats("winograd planes", planes + 2 * points * h[wp.SUM_PLANE])
+    arrays, rows = (x, dy, dw, db, planes), scratch.thread_rows("winograd", wp.scratch_floats(h))
+    for first in range(0, h[wp.GROUPS] * (makers + points), makers + points):
+        launch(winograd_weight_planes, first, makers, False, arrays, plan, rows)
+        launch(winograd_weight_planes, first + makers, points, False, arrays, plan, rows)
+    done, jobs = h[wp.GROUPS] * (makers + points), h[wp.PANELS] * h[wp.WEIGHT_STEPS]
+    launch(winograd_weight_planes, done, jobs, False, arrays, plan, rows)
+
+
+_WAYS = {"chunks": _run_chunks, "blocks": _run_blocks, "planes": _run_planes}
