@@ -22,6 +22,8 @@ class PlanRow:
     nodes : tuple of str
         Those of the graph that it computes.
     does : str
+    main : str
+        Whose parameters they are, and whose algorithms.
     algorithms : dict of str to str
         Of convolutions: "forward", and in training "data" and "weights".
     shape : tuple of int
@@ -32,6 +34,7 @@ class PlanRow:
 
     nodes: tuple[str, ...]
     does: str
+    main: str
     algorithms: dict[str, str]
     shape: Shape
     kept_bytes: int
@@ -46,7 +49,7 @@ def plan_table(plan: Plan) -> list[PlanRow]:
 def _row(plan: Plan, node: Node, written: int) -> PlanRow:
     nodes = covers(node)
     how = " (a view)" if node.layer.is_view else "" if written else " in place"
-    return PlanRow(nodes, _words(node) + how, _algorithms(plan, node), plan.shapes[node.name], written)
+    return PlanRow(nodes, _words(node) + how, home(node), _algorithms(plan, node), plan.shapes[node.name], written)
 
 
 def _words(node: Node) -> str:

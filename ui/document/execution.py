@@ -36,7 +36,7 @@ def executions(state: DocumentState) -> dict[str, list[str]]:
 
 
 def _sentences(row: PlanRow, name: str) -> list[str]:
-    sentences = [f"runs {_how(row.algorithms)}"] if row.algorithms else []
+    sentences = [f"runs {_how(row.algorithms)}"] if row.algorithms and name == row.main else []
     if others := [other for other in row.nodes if other != name]:
         sentences.append(f"runs in one with {' and '.join(others)} while none of them is watched")
     return sentences
