@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.cpu import conv_choice, conv_data, conv_tables, depthwise, depthwise_rows, pointwise_weights, scratch
+from kernels.cpu import (
+    conv_choice,
+    conv_data,
+    conv_tables,
+    conv_weights,
+    depthwise,
+    depthwise_rows,
+    pointwise_weights,
+    scratch,
+)
 from kernels.cpu.conv_plan import Geometry, Pair, convolution, from_shapes
 from kernels.cpu.normalised import Norm
 
@@ -35,7 +44,7 @@ def conv2d_normalised_applies(
         return False
     if depthwise.handles(g):
         return depthwise_rows.handles(g) and depthwise_rows.normalises(g)
-    if not pointwise_weights.applies(g) or conv_choice.choose(g, "forward") != "direct":
+    if not conv_weights.is_pointwise(g) or conv_choice.choose(g, "forward") != "direct":
         return False
     return bool(conv_tables.forward_plan(g)[conv_tables.IMAGE_GROUPS] >= FEWEST_JOBS)
 
@@ -128,7 +137,7 @@ def conv2d_normalised_backward_weights(
         _check(depthwise_rows.handles(g), g)
         depthwise_rows.backward_weights(g, x, dy, dw, db, norm)
     else:
-        _check(pointwise_weights.applies(g), g)
+        _check(conv_weights.is_pointwise(g), g)
         pointwise_weights.run(g, x, dy, dw, db, norm)
 
 

@@ -209,6 +209,11 @@ def weight_gradient_blocks(job, x, dy, dw, db, unused, plan, scratch_row):
 # --- entry ---------------------------------------------------------------------------------------------------
 
 
+def is_pointwise(g: Geometry) -> bool:
+    """Whether :mod:`pointwise_weights` sums the gradient of `g`."""
+    return pointwise_weights.applies(g) and not packed_products.applies(g)
+
+
 def run(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarray | None) -> None:
     """Weight gradient `dw` and, unless None, bias gradient `db` of the convolution or product `g`."""
     if x.size == 0 or dy.size == 0:
@@ -217,7 +222,7 @@ def run(g: Geometry, x: np.ndarray, dy: np.ndarray, dw: np.ndarray, db: np.ndarr
             db[...] = 0.0
     elif packed_products.applies(g):
         packed_products.backward_weights(g, x, dy, dw, db)
-    elif pointwise_weights.applies(g):
+    elif is_pointwise(g):
         pointwise_weights.run(g, x, dy, dw, db)
     elif small_products.sums_apply(g):
         small_products.backward_weights(g, x, dy, dw, db)

@@ -43,10 +43,10 @@ CASES = {
     "depthwise, one row": Case(2, (1, 9), 16, kernel=3),
     "product": Case(6, (16, 20), 24, 40),
     "product, part of a vector": Case(3, (16, 16), 3, 5, activation="relu"),
-    "product, no activation": Case(2, (20, 20), 58, 58, activation="none"),
-    "product, many inputs": Case(5, (8, 8), 330, 20),
-    "product, many outputs": Case(5, (8, 8), 20, 330),
-    "product, blocks both ways": Case(5, (8, 8), 300, 430),
+    "product, no activation": Case(2, (52, 50), 58, 58, activation="none"),
+    "product, many inputs": Case(5, (32, 32), 330, 20),
+    "product, many outputs": Case(5, (32, 32), 20, 330),
+    "product, blocks both ways": Case(5, (32, 32), 300, 430),
     "product, one input": Case(2, (16, 16), 1, 17),
 }  # fmt: skip
 

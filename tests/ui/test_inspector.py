@@ -59,6 +59,16 @@ def test_the_inspector_tells_how_the_engine_runs_a_node_and_follows_edits(qtbot)
     assert "runs by Winograd" in inspector.page.facts.text()
 
 
+def test_an_algorithm_is_told_of_the_convolution_not_of_what_runs_with_it(qtbot):
+    document = Document(from_graph(nv.zoo.build("mobilenet_v2", input_shape=(32, 32, 3))))
+    inspector = Inspector(document)
+    qtbot.addWidget(inspector)
+    for name, is_product in (("features.5.conv.1.1", False), ("features.5.conv.2", True)):
+        document.select([name])
+        assert "runs in one with features.5.conv.1." in inspector.page.facts.text()
+        assert ("runs as a matrix product" in inspector.page.facts.text()) == is_product
+
+
 def test_an_initialiser_is_chosen_and_its_option_changed(qtbot):
     document = Document(from_graph(nv.zoo.build("lenet5")))
     inspector = Inspector(document)
