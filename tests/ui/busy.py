@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from PySide6.QtCore import QEvent
+from PySide6.QtCore import QEvent, QObject
 from PySide6.QtWidgets import QApplication
 
 import nnvis as nv
@@ -29,8 +29,8 @@ def resident() -> float:
         return int(file.read().split()[1]) * _PAGE / 2**20
 
 
-class User:
-    """Works in a window.
+class User(QObject):
+    """Works in a window, and goes with it: what the compute thread has sent must not find that it is gone.
 
     Parameters
     ----------
@@ -41,6 +41,7 @@ class User:
     """
 
     def __init__(self, window: MainWindow, folder: Path):
+        super().__init__(window)
         self.window, self.file = window, folder / "busy.nnvis"
         self.steps = self._run = 0
         self._last = 0
