@@ -79,12 +79,15 @@ def _tile(x, pixels, rows, taps, tap_count, panel, y, outs, width, more, activat
 
 
 @inner
-def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activation, ahead, scratch_row):
-    """All tiles of `count` pixels with one panel; the last pixel fills up the rows of the last tile."""
+def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activation, asked, table, scratch_row):
+    """All tiles of `count` pixels with one panel; the last pixel fills up the rows of the last tile.
+
+    Meanwhile what is at `asked`, unless that is 0, and the offsets in `table` is asked for.
+    """
     rows = NARROW_ROWS if width <= NARROW else WIDE_ROWS
     full = rows * (count // rows)
     for p in range(0, full, rows):
-        place, stride = (x + 4 * (entry(pixels, p) + ahead), rows) if ahead else (x, 0)
+        place, stride = (asked + 4 * entry(table, p), rows) if asked else (x, 0)
         _tile(x, pixels + 4 * p, rows, taps, tap_count, panel, y, outs + 4 * p, width, more, activation, place, stride)
     if full < count:
         last_outs = scratch_row + 4 * rows
@@ -96,6 +99,16 @@ def _tiles(x, pixels, count, taps, tap_count, panel, width, y, outs, more, activ
 
 
 @inner
+def _asked(panel, x, pixels, y, outs, plan):
+    """Where lies what a panel asks for, and offsets from there: its share of later targets, or, the first, sources."""
+    if entry(plan, ct.TARGET_AHEAD):
+        return y + 4 * (entry(plan, ct.TARGET_AHEAD) + panel * entry(plan, ct.TARGET_SHARE)), outs
+    if panel == 0 and entry(plan, ct.AHEAD):
+        return x + 4 * entry(plan, ct.AHEAD), pixels
+    return 0, pixels
+
+
+@inner
 def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scratch_row):
     """The pixels of one segment, part by part of the weight rows, panel by panel."""
     at = entry(plan, ct.CLASS_TABLE) + entry(plan, segment) * ct.CLASS_FIELDS
@@ -104,19 +117,21 @@ def _segment(segment, images, x, packed, y, first_panel, last_panel, plan, scrat
     pixels = plan + 4 * (entry(plan, at + ct.CLASS_PIXELS) + low)
     outs = plan + 4 * (entry(plan, at + ct.CLASS_TARGETS) + low)
     panel_bytes = (entry(plan, ct.TAPS) * entry(plan, ct.INNER) + 1) * ROW_BYTES
-    parts = entry(plan, at + ct.CLASS_PART_COUNT)
-    for part in range(parts):
-        place = entry(plan, at + ct.CLASS_PARTS) + 2 * part
-        taps, tap_count = plan + 4 * entry(plan, place), entry(plan, place + 1)
-        activation = entry(plan, ct.ACTIVATION) if part == parts - 1 else 0
-        for panel in range(first_panel, last_panel):
-            row = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
-            source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
-            target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
-            weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
-            ahead = entry(plan, ct.AHEAD) if panel == first_panel else 0
-            operands = source, pixels, count, taps, tap_count, weights, width, target, outs
-            _tiles(*operands, part, activation, ahead, scratch_row)
+    parts, block = entry(plan, at + ct.CLASS_PART_COUNT), entry(plan, ct.BLOCK) or count
+    for first in range(0, count, block):
+        some, shift = min(block, count - first), 4 * first
+        for part in range(parts):
+            place = entry(plan, at + ct.CLASS_PARTS) + 2 * part
+            taps, tap_count = plan + 4 * entry(plan, place), entry(plan, place + 1)
+            activation = entry(plan, ct.ACTIVATION) if part == parts - 1 else 0
+            for panel in range(first_panel, last_panel):
+                row = entry(plan, ct.PANEL_TABLE) + panel * ct.PANEL_FIELDS
+                source = x + 4 * entry(plan, row + ct.PANEL_SOURCE)
+                target = y + 4 * entry(plan, row + ct.PANEL_TARGET)
+                weights, width = packed + panel * panel_bytes, entry(plan, row + ct.PANEL_WIDTH)
+                asked, table = _asked(panel - first_panel, x, pixels, y, outs, plan)
+                operands = source, pixels + shift, some, taps, tap_count, weights, width, target, outs + shift
+                _tiles(*operands, part, activation, asked, table + shift, scratch_row)
 
 
 @body

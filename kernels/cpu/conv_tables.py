@@ -6,6 +6,7 @@ Work is cut by the size of the problem alone: groups of images, slices of their 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,13 +47,16 @@ from kernels.cpu.microkernels import ACTIVATIONS, NARROW_ROWS, WIDE, WIDE_ROWS
     NORM,
     ACTIVATION,
     AHEAD,
+    BLOCK,
+    TARGET_AHEAD,
+    TARGET_SHARE,
     OWN_PANELS,
     PANEL_TABLE,
     SLICE_TABLE,
     SEGMENT_TABLE,
     CLASS_TABLE,
     HEADER,
-) = range(27)
+) = range(30)
 
 #: Columns of a row of the panel table: first weight, first source and target channel, valid outputs.
 PANEL_WEIGHT, PANEL_SOURCE, PANEL_TARGET, PANEL_WIDTH, PANEL_FIELDS = range(5)
@@ -77,6 +81,9 @@ PACK_PANELS = 4
 PACK_STEP = 8
 #: Source floats that are on their way while tiles compute.
 AHEAD_FLOATS = 1024
+#: Weights of so many floats stay in the second-level cache, and so many targets may not be there when they are written:
+#: then they are asked for. So many pixels are whole tiles, wide and narrow.
+HOT_FLOATS, COLD_FLOATS, BLOCK_PIXELS = 64 * 1024, 64 * 1024, math.lcm(WIDE_ROWS, NARROW_ROWS)
 INT32_MAX = 2**31 - 1
 
 
@@ -166,6 +173,9 @@ def _plan(g: Geometry, side: _Side, inner_stride: int, lane_stride: int) -> np.n
     h[PACK_ROWS] = PACK_STEP if lane_stride == 1 else inner
     h[PANEL_GROUPS] = min(len(panels), max(1, -(-FEWEST_JOBS // max(1, int(jobs)))))
     h[OWN_PANELS] = _own_panels(h)
+    if _asks_for_targets(h, g, side):
+        h[BLOCK], h[TARGET_SHARE] = BLOCK_PIXELS, WIDE_ROWS * side.target[2] // len(panels)
+        h[TARGET_AHEAD] = BLOCK_PIXELS * side.target[2]
     return tables.finish()
 
 
@@ -173,6 +183,18 @@ def _ahead(g: Geometry, inner: int) -> int:
     """Floats from a tile's first pixel to those that are asked for meanwhile, where pixels lie one behind the other."""
     most = max(WIDE_ROWS, NARROW_ROWS) * inner
     return max(most, AHEAD_FLOATS) if g.is_product and most <= PART_ROWS * WIDE_ROWS else 0
+
+
+def _asks_for_targets(h: np.ndarray, g: Geometry, side: _Side) -> bool:
+    """Whether a block of pixels takes all panels before the next one, whose targets are asked for meanwhile."""
+    wide, alone = side.target[2] >= side.source[2], h[PANEL_GROUPS] == 1
+    cold = g.images * side.target[2] >= COLD_FLOATS
+    return bool(g.is_product and wide and alone and cold and _weights(h) <= HOT_FLOATS)
+
+
+def _weights(h: np.ndarray) -> int:
+    """Floats of all panels, without first values."""
+    return int(h[TAPS]) * int(h[INNER]) * int(h[PANEL_COUNT]) * WIDE
 
 
 def _own_panels(h: np.ndarray) -> int:
@@ -211,6 +233,8 @@ def _partition(h: np.ndarray, g: Geometry, side: _Side, panels: int) -> None:
     wanted = min(max(wanted, FEWEST_PIXELS), MOST_PIXELS)
     images = max(1, wanted // max(1, pixels))
     groups = max(1, -(-g.images // images))
+    if g.is_product and weights <= HOT_FLOATS:
+        groups = max(groups, min(FEWEST_JOBS, g.images // FEWEST_PIXELS))
     if 1 < groups * panels < FEWEST_JOBS:  # a power of two: of few jobs some threads would get one more than others
         groups = min(g.images, 1 << int(groups - 1).bit_length())
     h[GROUP] = max(1, min(-(-g.images // groups), INT32_MAX // floats))

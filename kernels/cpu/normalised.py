@@ -11,12 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from kernels.cpu.jit import inner, kernel
+from kernels.cpu.microkernels import prefetch
 from kernels.cpu.norm import BOUNDS
 from kernels.cpu.norm_lines import bounded
 from kernels.cpu.simd import load_scalar
 from kernels.cpu.wide import LANES, fma, load, read, splat, store, sub, write
 
-_GROUP = 4
+#: Pixels side by side, and bytes from what is read to what will be.
+_GROUP, _AHEAD = 4, 4096
 _NO_BIAS = np.zeros(0, np.float32)
 
 
@@ -69,6 +71,7 @@ def _pixels(count):
             at = 4 * min(c, last - first - LANES)
             center, factor, offset = load(mean + at), load(mean + line + at), load(mean + 2 * line + at)
             for _ in range(count):
+                prefetch(source + at + _AHEAD)
                 v = fma(sub(load(source + at), center), factor, offset)
                 store(target + at, bounded(v, low, high))
                 at += step
