@@ -57,9 +57,14 @@ class Device:
             work()
         yield from importlib.import_module("kernels.cpu.compiling").compiling(list(needed.values()))
 
-    def repeated(self, work: Callable[[], None]) -> Callable[[], None]:
-        """`work`, which is kernel calls with arguments that never change, without the Python between them."""
-        return importlib.import_module("kernels.cpu.repeat").Repeated(work) if self.name == "cpu" else work
+    def repeated(self, work: Callable[[], None], constants: bool = False) -> Callable[[], None]:
+        """`work`, which is kernel calls with arguments that never change, without the Python between them.
+
+        With `constants` weights do not change either, and what is computed of them alone is computed once.
+        """
+        if self.name != "cpu":
+            return work
+        return importlib.import_module("kernels.cpu.repeat").Repeated(work, constants)
 
 
 #: Names for ``device=``, with what each is.

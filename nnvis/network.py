@@ -75,6 +75,8 @@ class Network:
         }
         self._arena = Arena()
         self._plans: dict[tuple, Plan] = {}
+        #: How many :meth:`frozen` blocks are open, and for which version of the weights their plans are bound.
+        self._frozen, self._frozen_version = 0, -1
         self._watched: frozenset[str] = frozenset()
         self._last: _Pass | None = None
 
@@ -142,6 +144,8 @@ class Network:
                 f"{self.graph.name} takes a batch of shape (N, {', '.join(map(str, self.input_shape))}) "
                 f"but gets {x.shape}."
             )
+        if self._frozen and mode.training:
+            raise NnvisError("The network is frozen: nothing can be trained within 'with net.frozen()'.")
         plan = self.plan(len(x), mode)
         np.copyto(plan.input, x, casting="unsafe")
         plan.set_keys(lambda name: self._key(name, self.training_passes), replay=False)
@@ -167,14 +171,44 @@ class Network:
     def plan(self, batch: int, mode: Mode, watched: frozenset[str] | None = None) -> Plan:
         """The plan for this batch size and purpose, made on first use."""
         watched = self._watched if watched is None else watched
-        key = (batch, mode, watched)
+        constants = bool(self._frozen) and not mode.backward
+        if constants and self._frozen_version != self.parameters.version:
+            self._forget_constants()
+        key = (batch, mode, watched, constants)
         if key not in self._plans:
             plan = Plan(self.graph, batch, mode, self.device, watched, self.precision == "exact")
             if self._arena.reserve(plan.nbytes):
                 self._plans.clear()
-            plan.bind(self._arena, self.parameters, self.buffers)
+            plan.bind(self._arena, self.parameters, self.buffers, constants)
             self._plans[key] = plan
         return self._plans[key]
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Promise that parameters and buffers stay what they are for a while.
+
+        Passes without gradients then keep what they compute of them alone, such as weights in the order in which
+        kernels read them, instead of computing it again for every batch. New weights by :meth:`load_state_dict` count
+        at once; numbers that are written into the arrays themselves count after the block.
+
+        Raises
+        ------
+        NnvisError
+            From a training pass within the block.
+        """
+        if not self._frozen:
+            self._forget_constants()
+        self._frozen += 1
+        try:
+            yield
+        finally:
+            self._frozen -= 1
+            if not self._frozen:
+                self._forget_constants()
+
+    def _forget_constants(self) -> None:
+        self._plans = {key: plan for key, plan in self._plans.items() if not key[-1]}
+        self._frozen_version = self.parameters.version
 
     def _key(self, node: str, step: int) -> int:
         digest = hashlib.blake2b(f"{self.seed}/{node}/{step}".encode(), digest_size=8).digest()

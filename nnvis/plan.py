@@ -266,9 +266,11 @@ class Plan:
 
     # --- binding to memory --------------------------------------------------------------------------------
 
-    def bind(self, arena: Arena, parameters: Parameters, buffers: dict[str, np.ndarray]) -> None:
-        """Make the array views and the list of calls."""
-        self._arena = arena
+    def bind(
+        self, arena: Arena, parameters: Parameters, buffers: dict[str, np.ndarray], constants: bool = False
+    ) -> None:
+        """Make the array views and the list of calls; with `constants` parameters and buffers will not change."""
+        self._arena, self._constants = arena, constants
         self.flows = {node.name: self._make_flow(node, parameters, buffers) for node in self.nodes}
         self.input = self._array(self._values[INPUT], INPUT)
         #: Every output by name, the network's own first.
@@ -304,7 +306,7 @@ class Plan:
 
     def _call(self, layer: Layer, way: str, flow: Flow) -> Callable[[], None]:
         call = functools.partial(getattr(layer, way), flow)
-        again = self.device.repeated(call) if layer.repeats else call
+        again = self.device.repeated(call, self._constants) if layer.repeats else call
         return lambda: call() if flow.replay else again()
 
     def _make_backward_calls(self) -> list[_Calls]:

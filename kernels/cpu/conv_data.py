@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.cpu import conv_tables as ct
 from kernels.cpu import scratch
-from kernels.cpu.jit import inner
+from kernels.cpu.jit import for_good, has_constants, inner
 from kernels.cpu.launch import body, entry, launch, set_entry
 from kernels.cpu.microkernels import NARROW, NARROW_ROWS, WIDE, WIDE_ROWS, dot_narrow, dot_wide
 from kernels.cpu.normalised import Norm, normalise_pixels
@@ -198,15 +198,18 @@ def run(
     """
     if y.size == 0:
         return
+    if has_constants():
+        plan = ct.packed_apart(plan)
     header = plan[: ct.HEADER].tolist()
     serial, pack_jobs = bool(header[ct.SERIAL]), header[ct.PACK_JOBS]
     shared, own = ct.packed_floats(header)
     if norm is not None:
         own += header[ct.GROUP] * header[ct.INNER]
         b = _bias_and_table(b, header[ct.NORM], norm)
-    arrays = x, w, b, y, scratch.floats("packed weights", shared)
+    arrays = x, w, b, y, scratch.kept("packed weights", shared)
     rows = scratch.thread_rows("tile", _SCRATCH_FLOATS + own)
     if pack_jobs:
-        launch(gathered_dots, 0, pack_jobs, serial, arrays, plan, rows)
+        with for_good():
+            launch(gathered_dots, 0, pack_jobs, serial, arrays, plan, rows)
     jobs = header[ct.IMAGE_GROUPS] * header[ct.SLICES] * header[ct.PANEL_GROUPS]
     launch(gathered_dots, pack_jobs, jobs, serial, arrays, plan, rows)

@@ -10,7 +10,7 @@ import numpy as np
 
 from kernels.cpu import conv_choice, conv_data, conv_planes, conv_tables, depthwise, scratch, winograd
 from kernels.cpu.conv_plan import Pair, convolution
-from kernels.cpu.jit import kernel
+from kernels.cpu.jit import for_good, kernel
 from kernels.cpu.lanes import compiled
 from kernels.cpu.simd import LANES, address, mul, splat
 from kernels.cpu.tails import read, write
@@ -76,16 +76,18 @@ def conv2d_norm_forward(
     """
     g = convolution(x.shape, y.shape, w.shape[:2], stride, padding, dilation, groups)
     channels = gamma.size
-    affine = scratch.floats("folded batch norm", 2 * channels)[: 2 * channels]
+    affine = scratch.kept("folded batch norm", 2 * channels)[: 2 * channels]
     norm = _NONE if b is None else b, gamma, beta, mean, var, eps, affine
     chosen = conv_choice.resolve(g, "forward", algorithm)
     if chosen == "planes" or depthwise.handles(g):
-        scaled = scratch.floats("folded weights", w.size)
-        fold_kernel(*norm, w.reshape(-1), scaled)
+        scaled = scratch.kept("folded weights", w.size)
+        with for_good():
+            fold_kernel(*norm, w.reshape(-1), scaled)
         engine = conv_planes if chosen == "planes" else depthwise
         engine.run(g, False, x, scaled, affine[:channels], y, activation)
         return
-    fold_kernel(*norm, _NONE, _NONE)
+    with for_good():
+        fold_kernel(*norm, _NONE, _NONE)
     if outputs := conv_choice.OUTPUTS[chosen]:
         winograd.run(g, outputs, False, x, w, affine, y, activation, scaled=True)
     else:

@@ -145,6 +145,15 @@ def depthwise_plan(g: Geometry, backward: bool) -> np.ndarray:
     return tables.finish()
 
 
+def packed_apart(plan: np.ndarray) -> np.ndarray:
+    """The plan with jobs that pack the weights, for those that do so for themselves."""
+    if plan[PACK_JOBS]:
+        return plan
+    apart = plan.copy()
+    apart[PACK_JOBS], apart[OWN_PANELS] = -(-int(plan[PANEL_COUNT]) // PACK_PANELS), 0
+    return apart
+
+
 def packed_floats(header: list[int]) -> tuple[int, int]:
     """Floats of the packed weights that all jobs share, and of those of a thread's own.
 

@@ -43,6 +43,8 @@ class _Notes(threading.local):
 
     calls: list[Callable[[], None]] | None = None
     complete = True
+    #: Whether weights are constants, so that what depends on them alone need not be noted.
+    constants = False
 
 
 _notes = _Notes()
@@ -195,18 +197,37 @@ def is_recording() -> bool:
     return _recording is not None
 
 
-def note_calls(work: Callable[[], None]) -> list[Callable[[], None]] | None:
+def note_calls(work: Callable[[], None], constants: bool = False) -> list[Callable[[], None]] | None:
     """Do the `work` and return what makes its kernel calls again, with the same arguments.
 
-    None if the work said, by :func:`not_noted`, that kernel calls are not all that it does.
+    With `constants` weights stay what they are, and calls within :func:`for_good` are not made again. None if the work
+    said, by :func:`not_noted`, that kernel calls are not all that it does.
     """
     calls: list[Callable[[], None]] = []
-    _notes.calls, _notes.complete = calls, True
+    _notes.calls, _notes.complete, _notes.constants = calls, True, constants
     try:
         work()
     finally:
-        _notes.calls = None
+        _notes.calls, _notes.constants = None, False
     return calls if _notes.complete else None
+
+
+def has_constants() -> bool:
+    """Whether what is computed from weights alone, within :func:`for_good`, is kept."""
+    return _notes.constants
+
+
+@contextlib.contextmanager
+def for_good() -> Iterator[None]:
+    """Within this context nothing but weights is read: where these are constants, kernel calls are not made again."""
+    if not _notes.constants:
+        yield
+        return
+    calls, _notes.calls = _notes.calls, None
+    try:
+        yield
+    finally:
+        _notes.calls = calls
 
 
 def not_noted() -> None:

@@ -22,10 +22,12 @@ class Repeated:
     work : callable
         Arrays may hold other numbers each time, but must be the same arrays. Work that also does something else says so
         (:func:`kernels.cpu.jit.not_noted`), and is then done as it is every time.
+    constants : bool
+        Whether the weights that are read stay what they are: what depends on them alone is computed once.
     """
 
-    def __init__(self, work: Callable[[], None]):
-        self._work = work
+    def __init__(self, work: Callable[[], None], constants: bool = False):
+        self._work, self._constants = work, constants
         self._calls: list[Callable[[], None]] | None = None
         #: Who noted the calls: scratch belongs to a thread.
         self._thread = 0
@@ -36,7 +38,7 @@ class Repeated:
             for call in self._calls:
                 call()
         elif self._fixed and not is_recording():
-            self._calls, self._thread = note_calls(self._work), threading.get_ident()
+            self._calls, self._thread = note_calls(self._work, self._constants), threading.get_ident()
             self._fixed = self._calls is not None
         else:
             self._work()

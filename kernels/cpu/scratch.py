@@ -7,6 +7,8 @@ import threading
 import numpy as np
 from numba import config
 
+from kernels.cpu.jit import has_constants
+
 ALIGNMENT = 64
 
 _local = threading.local()
@@ -32,6 +34,11 @@ def floats(purpose: str, count: int) -> np.ndarray:
     the same time need two purposes.
     """
     return _reserve(purpose, count, np.float32)
+
+
+def kept(purpose: str, count: int) -> np.ndarray:
+    """Like :func:`floats`, but where weights are constants it is memory that nobody else gets."""
+    return aligned_zeros(count) if has_constants() else floats(purpose, count)
 
 
 def zeros(count: int) -> np.ndarray:

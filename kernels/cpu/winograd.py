@@ -13,7 +13,7 @@ import numpy as np
 from kernels.cpu import scratch
 from kernels.cpu import winograd_plan as wp
 from kernels.cpu.conv_plan import Geometry
-from kernels.cpu.jit import inner
+from kernels.cpu.jit import for_good, inner
 from kernels.cpu.launch import body, entry, launch
 from kernels.cpu.microkernels import NARROW, TILE_LANES, WIDE, prefetch_far, prefetch_target
 from kernels.cpu.packing import (
@@ -309,10 +309,11 @@ def run(
 
 def _run_by_tiles(plan, h, x, w, b, y):
     weight_jobs, serial = h[wp.PANELS] * h[wp.WEIGHT_STEPS], bool(h[wp.SERIAL])
-    transformed = scratch.floats("winograd planes", h[wp.PANELS] * h[wp.POINTS] * h[wp.WEIGHT_PLANE])
+    transformed = scratch.kept("winograd planes", h[wp.PANELS] * h[wp.POINTS] * h[wp.WEIGHT_PLANE])
     planes = (wp.SOURCE_PLANE,) if h[wp.IN_PLACE] else (wp.SOURCE_PLANE, wp.PRODUCT_PLANE)
     rows = scratch.thread_rows("winograd", wp.scratch_floats(h, *planes))
-    launch(winograd_by_tiles, 0, weight_jobs, serial or weight_jobs == 1, (x, w, b, y, transformed), plan, rows)
+    with for_good():
+        launch(winograd_by_tiles, 0, weight_jobs, serial or weight_jobs == 1, (x, w, b, y, transformed), plan, rows)
     launch(winograd_by_tiles, weight_jobs, h[wp.BLOCKS], serial, (x, w, b, y, transformed), plan, rows)
 
 

@@ -10,7 +10,7 @@ import pkgutil
 from collections.abc import Callable
 
 from nnvis.graph import Graph
-from nnvis.zoo.registry import ENTRIES, Entry, build, entry, names
+from nnvis.zoo.registry import ALIASES, ENTRIES, Entry, build, entry, names
 
 __all__ = ["Entry", "build", "entry", "names"]
 
@@ -19,8 +19,8 @@ for _module in pkgutil.iter_modules(__path__):
 
 
 def __getattr__(name: str) -> Callable[..., Graph]:
-    if name in ENTRIES:
-        return ENTRIES[name].build
+    if ALIASES.get(name, name) in ENTRIES:
+        return entry(name).build
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -13,7 +13,7 @@ from nnvis.graph import Graph
 from nnvis.zoo.families import rank
 
 ENTRIES: dict[str, Entry] = {}
-_ALIASES: dict[str, str] = {}
+ALIASES: dict[str, str] = {}
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def register(*aliases: str, **defaults: Any) -> Callable[[Callable[..., Graph]],
         name = build.__name__
         summary = (inspect.getdoc(build) or "").partition("\n")[0]
         ENTRIES[name] = Entry(name, build, summary, defaults)
-        _ALIASES.update(dict.fromkeys(aliases, name))
+        ALIASES.update(dict.fromkeys(aliases, name))
         return build
 
     return decorate
@@ -73,9 +73,9 @@ def names() -> list[str]:
 
 def entry(name: str) -> Entry:
     """The network called `name`; UnknownNameError with the closest name otherwise."""
-    name = _ALIASES.get(name, name)
+    name = ALIASES.get(name, name)
     if name not in ENTRIES:
-        close = difflib.get_close_matches(name, [*ENTRIES, *_ALIASES], n=1)
+        close = difflib.get_close_matches(name, [*ENTRIES, *ALIASES], n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"known are {', '.join(ENTRIES)}."
         raise UnknownNameError(f"There is no network {name!r}; {hint}")
     return ENTRIES[name]

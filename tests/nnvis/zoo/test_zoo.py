@@ -169,6 +169,7 @@ def test_the_plain_twin_of_a_resnet_has_the_same_parameters_and_no_shortcut():
 
 def test_names_are_found_by_alias_and_misspelling():
     assert nv.zoo.entry("resnet20_cifar").name == "resnet20"
+    assert nv.zoo.resnet20_cifar().num_parameters() == nv.zoo.resnet20().num_parameters()
     with pytest.raises(UnknownNameError, match="did you mean 'lenet5'"):
         nv.zoo.build("lenet")
     with pytest.raises(ConfigError, match="no option 'depth'"):
