@@ -81,9 +81,10 @@ PACK_PANELS = 4
 PACK_STEP = 8
 #: Source floats that are on their way while tiles compute.
 AHEAD_FLOATS = 1024
-#: Weights of so many floats stay in the second-level cache, and so many targets may not be there when they are written:
-#: then they are asked for. So many pixels are whole tiles, wide and narrow.
-HOT_FLOATS, COLD_FLOATS, BLOCK_PIXELS = 64 * 1024, 64 * 1024, math.lcm(WIDE_ROWS, NARROW_ROWS)
+#: Weights of so many floats stay near enough, and so many targets may not be there when they are written: then these
+#: are asked for, a block of whole tiles, wide and narrow, before their turn.
+HOT_FLOATS, COLD_FLOATS = 256 * 1024, 64 * 1024
+BLOCK_PIXELS = round(96 / math.lcm(WIDE_ROWS, NARROW_ROWS)) * math.lcm(WIDE_ROWS, NARROW_ROWS)
 INT32_MAX = 2**31 - 1
 
 
@@ -242,8 +243,8 @@ def _partition(h: np.ndarray, g: Geometry, side: _Side, panels: int) -> None:
     wanted = min(max(wanted, FEWEST_PIXELS), MOST_PIXELS)
     images = max(1, wanted // max(1, pixels))
     groups = max(1, -(-g.images // images))
-    if g.is_product and weights <= HOT_FLOATS:
-        groups = max(groups, min(FEWEST_JOBS, g.images // FEWEST_PIXELS))
+    if g.is_product and weights <= HOT_FLOATS and g.images >= FEWEST_JOBS * FEWEST_PIXELS:
+        groups = max(groups, FEWEST_JOBS)
     if 1 < groups * panels < FEWEST_JOBS:  # a power of two: of few jobs some threads would get one more than others
         groups = min(g.images, 1 << int(groups - 1).bit_length())
     h[GROUP] = max(1, min(-(-g.images // groups), INT32_MAX // floats))
