@@ -72,8 +72,8 @@ def applies(g: Geometry) -> bool:
 
 
 def _build_tile(b, args):
-    x, x_stride, dy, dy_stride, count, sums_at, ahead, ahead_stride = args
-    x, dy, sums_at, ahead = (float_pointer(b, place) for place in (x, dy, sums_at, ahead))
+    x, x_stride, dy, dy_stride, count, sums_at, ahead, ahead_stride, other, other_stride = args
+    x, dy, sums_at, ahead, other = (float_pointer(b, place) for place in (x, dy, sums_at, ahead, other))
     sums, rows = Sums(b, WIDE_ROWS, 2), [b.gep(sums_at, [INT64(r * WIDE)]) for r in range(WIDE_ROWS)]
     sums.load(rows)
 
@@ -83,8 +83,10 @@ def _build_tile(b, args):
 
     whole = b.and_(count, INT64(-2))
     with cgutils.for_range_slice(b, INT64(0), whole, INT64(2)) as (p, _):
-        prefetch_pointer(b, b.gep(ahead, [b.mul(b.lshr(p, INT64(1)), ahead_stride)]))
+        pair = b.lshr(p, INT64(1))
+        prefetch_pointer(b, b.gep(ahead, [b.mul(pair, ahead_stride)]))
         step(p)
+        prefetch_pointer(b, b.gep(other, [b.mul(pair, other_stride)]))
         step(b.add(p, INT64(1)))
     with cgutils.for_range_slice(b, whole, count, INT64(1)) as (p, _):
         step(p)
@@ -92,7 +94,7 @@ def _build_tile(b, args):
 
 
 @intrinsic
-def _outer_tile(typingctx, x, x_stride, dy, dy_stride, count, sums, ahead, ahead_stride):
+def _outer_tile(typingctx, x, x_stride, dy, dy_stride, count, sums, ahead, ahead_stride, other, other_stride):
     """``sums[r] += sum_p x[p * x_stride + r] * dy[p * dy_stride :]`` for WIDE_ROWS rows r of WIDE floats.
 
     Parameters
@@ -105,9 +107,11 @@ def _outer_tile(typingctx, x, x_stride, dy, dy_stride, count, sums, ahead, ahead
         Number of pixels.
     ahead, ahead_stride : int
         What will be read later: every two pixels the line at this address is asked for, and so many floats further the
-        next one. More at a time would keep the processor waiting.
+        next one.
+    other, other_stride : int
+        The same once more. More at a time would keep the processor waiting.
     """
-    return types.void(*[types.intp] * 8), outlined("pointwise_outer", _build_tile)
+    return types.void(*[types.intp] * 10), outlined("pointwise_outer", _build_tile)
 
 
 @inner
@@ -164,7 +168,7 @@ def _add_step(x, tiles, height, dy, panels, width, count, next_x, next_dy, more,
     """
     x_stride, dy_stride, rows = entry(plan, ROWS), entry(plan, COLUMNS), entry(plan, BLOCK_ROWS)
     whole_tiles, whole_panels = _in_place(height, width, plan)
-    call = 0
+    call, calls = 0, ((height + WIDE_ROWS - 1) // WIDE_ROWS) * ((width + WIDE - 1) // WIDE)
     for c in range(0, width, WIDE):
         z, z_stride = dy + 4 * c, dy_stride
         if c >= whole_panels:
@@ -173,10 +177,11 @@ def _add_step(x, tiles, height, dy, panels, width, count, next_x, next_dy, more,
             v, v_stride = x + 4 * r, x_stride
             if r >= whole_tiles:
                 v, v_stride = tiles + 4 * (r - whole_tiles) // WIDE_ROWS * _TILE_FLOATS, WIDE_ROWS
-            ahead, stride = v, 0
+            ahead, stride, other, other_stride = v, 0, v, 0
             if more:
                 ahead, stride = _ahead(call, next_x, height, next_dy, width, more >> 1, v, plan)
-            _outer_tile(v, v_stride, z, z_stride, count, sums + r * ROW_BYTES, ahead, stride)
+                other, other_stride = _ahead(calls + call, next_x, height, next_dy, width, more >> 1, v, plan)
+            _outer_tile(v, v_stride, z, z_stride, count, sums + r * ROW_BYTES, ahead, stride, other, other_stride)
             call += 1
         if bias:
             add_row_sums(sums + (rows - 1) * ROW_BYTES, z, count, z_stride, WIDE)
