@@ -1,11 +1,177 @@
-"""Matrix products and linear layers.
-
-The textbook's kernel gives a thread to every result. It reads two floats from memory for each multiply-add, and waits.
-The fast one shares: a block of 256 threads does 128 x 128 results. Together they bring 8 columns of a and 8 rows of b
-into shared memory, then each thread multiplies 8 floats of one by 8 of the other in registers: 64 multiply-adds for 16
-floats read. While they multiply, the next 8 are on their way from memory to registers, and go to the other half of
-shared memory: one barrier a step. (Volkov and Demmel, "Benchmarking GPUs to tune dense linear algebra", 2008; NVIDIA,
-"CUTLASS: fast linear algebra in CUDA C++", 2017.)
-"""
+"""Matrix products and linear layers, on the tiles of :mod:`kernels.cuda.tiles`."""
 
 from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from kernels.cuda.jit import inner, kernel
+from kernels.cuda.launch import over
+from kernels.cuda.tiles import COLUMNS, INNER, ROWS, Operand, Product, Sizes, at_or_zero
+from kernels.cuda.toolkit import cuda, empty
+
+_ZERO = np.float32(0)
+#: Fewest steps of the inner size for which a split pays, and blocks that are enough without one.
+SPLIT_DEPTH, ENOUGH_BLOCKS = 512, 160
+
+
+# --- where the operands lie ------------------------------------------------------------------------------------
+
+
+@inner
+def _rows_of_left(array, line, position, group, sizes):
+    """Left side (M, K)."""
+    if line >= sizes[ROWS]:
+        return _ZERO, _ZERO, _ZERO, _ZERO
+    return at_or_zero(array, line * sizes[INNER], position, sizes[INNER])
+
+
+@inner
+def _columns_of_left(array, line, position, group, sizes):
+    """Left side that is stored (K, M)."""
+    if line >= sizes[INNER]:
+        return _ZERO, _ZERO, _ZERO, _ZERO
+    return at_or_zero(array, line * sizes[ROWS], position, sizes[ROWS])
+
+
+@inner
+def rows_of_right(array, line, position, group, sizes):
+    """Right side (K, N)."""
+    if line >= sizes[INNER]:
+        return _ZERO, _ZERO, _ZERO, _ZERO
+    return at_or_zero(array, line * sizes[COLUMNS], position, sizes[COLUMNS])
+
+
+@inner
+def _columns_of_right(array, line, position, group, sizes):
+    """Right side that is stored (N, K)."""
+    if line >= sizes[COLUMNS]:
+        return _ZERO, _ZERO, _ZERO, _ZERO
+    return at_or_zero(array, line * sizes[INNER], position, sizes[INNER])
+
+
+_LEFT = {False: Operand(_rows_of_left, across=False), True: Operand(_columns_of_left, across=True)}
+_RIGHT = {False: Operand(rows_of_right, across=True), True: Operand(_columns_of_right, across=False)}
+_PRODUCTS = {
+    (ta, tb): Product(f"matmul_{'t' if ta else 'n'}{'t' if tb else 'n'}", _LEFT[ta], _RIGHT[tb])
+    for ta in (False, True)
+    for tb in (False, True)
+}
+
+
+# --- sums of what splits of the inner size found ---------------------------------------------------------------
+
+
+@kernel("void(float32[::1], float32[::1], int32, int32)")
+def add_splits_kernel(partial, result, count, splits):
+    """``result[i] = sum of partial[split, i]``, in order."""
+    i = cuda.grid(1)
+    if i < count:
+        total = partial[i]
+        for split in range(1, splits):
+            total += partial[split * count + i]
+        result[i] = total
+
+
+@kernel("void(float32[::1], float32[::1], int32, int32)")
+def column_sums_kernel(x, sums, rows, columns):
+    """``sums[c] = sum of x[:, c]``: a thread a column, so that a warp reads neighbours."""
+    c = cuda.grid(1)
+    if c < columns:
+        total = _ZERO
+        for row in range(rows):
+            total += x[row * columns + c]
+        sums[c] = total
+
+
+def flat(array: Any) -> Any:
+    """A device array as one line."""
+    return array.reshape(array.size)
+
+
+def splits_of(rows: int, columns: int, inner_size: int) -> int:
+    """In how many splits a product of few results and many steps is summed: by its size alone."""
+    tiles = -(-rows // 64) * -(-columns // 64)
+    return max(1, min(ENOUGH_BLOCKS // tiles, inner_size // SPLIT_DEPTH))
+
+
+def run_split(product: Product, left: Any, right: Any, result: Any, sizes: Sizes, own: tuple[int, ...] = ()) -> None:
+    """A product whose inner size may be split: each split writes its own sums, which are then added in order."""
+    if sizes.splits == 1:
+        product.run(left, right, None, result, sizes, own)
+        return
+    count = sizes.rows * sizes.line
+    partial = empty(sizes.splits * count)
+    product.run(left, right, None, partial, sizes, own)
+    add_splits_kernel(over(count), partial, result, np.int32(count), np.int32(sizes.splits))
+
+
+# --- what networks call ----------------------------------------------------------------------------------------
+
+
+def matmul(a: Any, b: Any, c: Any, transpose_a: bool, transpose_b: bool) -> None:
+    """Matrix product ``c = op(a) @ op(b)``, where op transposes or not.
+
+    Parameters
+    ----------
+    a : device array (M, K), or (K, M) where `transpose_a`
+    b : device array (K, N), or (N, K) where `transpose_b`
+    c : device array (M, N)
+        Output.
+    transpose_a, transpose_b : bool
+    """
+    rows, columns = c.shape
+    inner_size = a.shape[0] if transpose_a else a.shape[1]
+    if c.size:
+        sizes = Sizes(rows, columns, inner_size, columns, splits=splits_of(rows, columns, inner_size))
+        run_split(_PRODUCTS[bool(transpose_a), bool(transpose_b)], flat(a), flat(b), flat(c), sizes)
+
+
+def linear_forward(x: Any, w: Any, b: Any, y: Any, activation: str = "none") -> None:
+    """Linear layer, ``y = activation(x @ w + b)``.
+
+    Parameters
+    ----------
+    x : device array (N, in)
+    w : device array (in, out)
+    b : device array (out,) or None
+    y : device array (N, out)
+        Output.
+    activation : {"none", "relu", "relu6"}
+        Applied to the sums.
+    """
+    if y.size:
+        sizes = Sizes(*y.shape, x.shape[1], y.shape[1])
+        _PRODUCTS[False, False].run(flat(x), flat(w), b, flat(y), sizes, activation=activation)
+
+
+def linear_backward_data(dy: Any, w: Any, dx: Any) -> None:
+    """Gradient with respect to the input, ``dx = dy @ w.T``.
+
+    Parameters
+    ----------
+    dy : device array (N, out)
+    w : device array (in, out)
+    dx : device array (N, in)
+        Output.
+    """
+    if dx.size:
+        _PRODUCTS[False, True].run(flat(dy), flat(w), None, flat(dx), Sizes(*dx.shape, w.shape[1], dx.shape[1]))
+
+
+def linear_backward_weights(x: Any, dy: Any, dw: Any, db: Any) -> None:
+    """Gradient with respect to the parameters, ``dw = x.T @ dy`` and ``db = sum of dy``.
+
+    Parameters
+    ----------
+    x : device array (N, in)
+    dy : device array (N, out)
+    dw : device array (in, out)
+        Output.
+    db : device array (out,) or None
+        Output; None for a layer without bias.
+    """
+    matmul(x, dy, dw, True, False)
+    if db is not None:
+        column_sums_kernel(over(db.size), flat(dy), db, np.int32(len(dy)), np.int32(db.size))

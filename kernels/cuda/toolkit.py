@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numba
@@ -38,14 +38,13 @@ class Gpu:
     name : str
     memory : int
         Bytes, in all.
-    capability : (int, int)
-        Compute capability.
+    compute_capability : (int, int)
     """
 
     number: int
     name: str
     memory: int
-    capability: tuple[int, int]
+    compute_capability: tuple[int, int]
 
 
 @contextlib.contextmanager
@@ -106,6 +105,20 @@ def _described(device) -> Gpu:
     with device:
         memory = int(cuda.current_context().get_memory_info().total)
     return Gpu(int(device.id), name, memory, tuple(device.compute_capability))
+
+
+def ptx_of(function: Callable, signature: str, capability: tuple[int, int]) -> str:
+    """Assembly for GPUs of a compute capability: what the compiler makes of a kernel, without any GPU."""
+    from numba.core import sigutils
+    from numba.cuda import dispatcher
+
+    # Functions that the kernel calls are compiled for "the current device", of which only this is asked.
+    current, dispatcher.get_current_device = dispatcher.get_current_device, lambda: Gpu(0, "", 0, capability)
+    try:
+        arguments, _ = sigutils.normalize_signature(signature)
+        return cuda.compile_ptx(function, arguments, cc=capability)[0]
+    finally:
+        dispatcher.get_current_device = current
 
 
 def to_device(array: np.ndarray):
