@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from kernels.cuda.jit import inner, kernel
-from kernels.cuda.launch import over
+from kernels.cuda.jit import inner
+from kernels.cuda.sums import add_splits, column_sums, flat
 from kernels.cuda.tiles import COLUMNS, INNER, ROWS, Operand, Product, Sizes, at_or_zero
-from kernels.cuda.toolkit import cuda, empty
+from kernels.cuda.toolkit import empty
 
 _ZERO = np.float32(0)
 #: Fewest steps of the inner size for which a split pays, and blocks that are enough without one.
@@ -60,36 +60,6 @@ _PRODUCTS = {
 }
 
 
-# --- sums of what splits of the inner size found ---------------------------------------------------------------
-
-
-@kernel("void(float32[::1], float32[::1], int32, int32)")
-def add_splits_kernel(partial, result, count, splits):
-    """``result[i] = sum of partial[split, i]``, in order."""
-    i = cuda.grid(1)
-    if i < count:
-        total = partial[i]
-        for split in range(1, splits):
-            total += partial[split * count + i]
-        result[i] = total
-
-
-@kernel("void(float32[::1], float32[::1], int32, int32)")
-def column_sums_kernel(x, sums, rows, columns):
-    """``sums[c] = sum of x[:, c]``: a thread a column, so that a warp reads neighbours."""
-    c = cuda.grid(1)
-    if c < columns:
-        total = _ZERO
-        for row in range(rows):
-            total += x[row * columns + c]
-        sums[c] = total
-
-
-def flat(array: Any) -> Any:
-    """A device array as one line."""
-    return array.reshape(array.size)
-
-
 def splits_of(rows: int, columns: int, inner_size: int) -> int:
     """In how many splits a product of few results and many steps is summed: by its size alone."""
     tiles = -(-rows // 64) * -(-columns // 64)
@@ -104,7 +74,7 @@ def run_split(product: Product, left: Any, right: Any, result: Any, sizes: Sizes
     count = sizes.rows * sizes.line
     partial = empty(sizes.splits * count)
     product.run(left, right, None, partial, sizes, own)
-    add_splits_kernel(over(count), partial, result, np.int32(count), np.int32(sizes.splits))
+    add_splits(partial, result, sizes.splits)
 
 
 # --- what networks call ----------------------------------------------------------------------------------------
@@ -174,4 +144,4 @@ def linear_backward_weights(x: Any, dy: Any, dw: Any, db: Any) -> None:
     """
     matmul(x, dy, dw, True, False)
     if db is not None:
-        column_sums_kernel(over(db.size), flat(dy), db, np.int32(len(dy)), np.int32(db.size))
+        column_sums(flat(dy), db, *dy.shape)

@@ -27,9 +27,9 @@ from kernels.cuda.vectors import load4, store4
 
 _ZERO = np.float32(0)
 _SIX = np.float32(6)
-#: Numbers that a product is told: M, N and K of each group; floats from row to row, from group to group and from split to
-#: split of the result; splits of K, and how many steps each has; whether there is a bias, and floats from that of one
-#: group to the next. Then follow those of the operands.
+#: Numbers that a product is told: M, N and K of each group; floats from row to row, from group to group and from split
+#: to split of the result; splits of K, and the steps of each; whether there is a bias, and floats from one group's to
+#: the next. Then follow those of the operands.
 (ROWS, COLUMNS, INNER, LINE, GROUP, SPLIT, SPLITS, SPLIT_DEPTH, BIAS, BIAS_GROUP, OWN) = range(11)
 SIZES = OWN + 15
 #: Numbers of the activations that are applied to the sums.
@@ -41,7 +41,7 @@ FEW_BLOCKS = 80
 
 @dataclass(frozen=True)
 class Tile:
-    """Sizes of a tile: its side, the steps of K that are in shared memory at a time, and the side of a thread's part."""
+    """A tile's side, the steps of K that are in shared memory at a time, and the side of a thread's part."""
 
     side: int
     depth: int
@@ -153,7 +153,7 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
 
     @inner
     def finish(sums, bias, own_bias, result, row, column, group, split, sizes, activation):
-        """Add the bias, activate, and write a thread's results: small loops, which unroll, so that sums stay in registers."""
+        """Add the bias, activate, and write a thread's results: small loops unroll, and leave sums in registers."""
         for j in range(part):
             x = column + j // 4 * across * 4 + j % 4
             own_bias[j] = bias[group * sizes[BIAS_GROUP] + x] if sizes[BIAS] and x < sizes[COLUMNS] else _ZERO
@@ -194,9 +194,7 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
             put_left(shared_left, now, thread, next_left)
             put_right(shared_right, now, thread, next_right)
             cuda.syncthreads()
-        finish(
-            sums, bias, own_right, result, first_row + row, first_column + column, group, split, sizes, activation
-        )
+        finish(sums, bias, own_right, result, first_row + row, first_column + column, group, split, sizes, activation)
 
     product.__name__ = f"{name}_{side}"
     return kernel(_SIGNATURE)(product)
@@ -222,7 +220,9 @@ class Product:
         tile = fitting(sizes)
         numbers = tuple(np.int32(number) for number in (*sizes.numbers(bias is not None), *own))
         padded = numbers + (np.int32(0),) * (SIZES - len(numbers))
-        shape = blocks(-(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.groups * sizes.splits, THREADS)
+        shape = blocks(
+            -(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.groups * sizes.splits, THREADS
+        )
         first = result if bias is None else bias
         self._kernels[tile](shape, left, right, first, result, padded, np.int32(ACTIVATIONS[activation]))
 
