@@ -112,7 +112,7 @@ def linear_forward(x: Any, w: Any, b: Any, y: Any, activation: str = "none") -> 
         Applied to the sums.
     """
     if y.size:
-        sizes = Sizes(*y.shape, x.shape[1], y.shape[1])
+        sizes = Sizes(y.shape[0], y.shape[1], x.shape[1], y.shape[1])
         _PRODUCTS[False, False].run(flat(x), flat(w), b, flat(y), sizes, activation=activation)
 
 
@@ -127,7 +127,8 @@ def linear_backward_data(dy: Any, w: Any, dx: Any) -> None:
         Output.
     """
     if dx.size:
-        _PRODUCTS[False, True].run(flat(dy), flat(w), None, flat(dx), Sizes(*dx.shape, w.shape[1], dx.shape[1]))
+        sizes = Sizes(dx.shape[0], dx.shape[1], w.shape[1], dx.shape[1])
+        _PRODUCTS[False, True].run(flat(dy), flat(w), None, flat(dx), sizes)
 
 
 def linear_backward_weights(x: Any, dy: Any, dw: Any, db: Any) -> None:

@@ -181,7 +181,9 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
         group, split = cuda.blockIdx.z // sizes[SPLITS], cuda.blockIdx.z % sizes[SPLITS]
         row, column = thread // across * 4, thread % across * 4
         begin = split * sizes[SPLIT_DEPTH]
-        end = min(sizes[INNER], begin + sizes[SPLIT_DEPTH])
+        end = begin + sizes[SPLIT_DEPTH]
+        if end > sizes[INNER]:
+            end = sizes[INNER]
         put_left(shared_left, 0, thread, bring_left(left_array, first_row, begin, thread, group, sizes))
         put_right(shared_right, 0, thread, bring_right(right_array, first_column, begin, thread, group, sizes))
         cuda.syncthreads()

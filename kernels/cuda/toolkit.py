@@ -12,13 +12,17 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # Numba's own announces that numba-cuda takes over
-    from numba import cuda
+    from numba import cuda as _cuda
+
+#: The package, of which type checkers know too little.
+cuda: Any = _cuda
 
 #: Whether kernels run in Python.
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]

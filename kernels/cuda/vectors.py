@@ -41,7 +41,8 @@ else:
         signature = types.UniTuple(types.float32, 4)(array, index)
 
         def codegen(context, builder, signature, args):
-            loaded = builder.load(_pointer(context, builder, signature.args[0], *args, signature.args[1]))
+            array, index = args
+            loaded = builder.load(_pointer(context, builder, signature.args[0], array, index, signature.args[1]))
             loaded.align = _ALIGNED
             parts = [builder.extract_element(loaded, _INDEX(i)) for i in range(4)]
             made = context.make_tuple(builder, signature.return_type, parts)

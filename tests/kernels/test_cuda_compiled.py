@@ -1,4 +1,4 @@
-"""Kernels of the GPU compile for the processors that are in use, without one: needs the compiler of the CUDA package."""
+"""Kernels of the GPU compile for the processors that are in use, without one: it takes CUDA's compiler alone."""
 
 from __future__ import annotations
 
