@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernels.cuda.launch import Shape
-from kernels.cuda.toolkit import SIMULATED, cuda, explained
+from kernels.cuda.toolkit import SIMULATED, cuda, explained, ptx_of
 
 #: Every entry point by name, in the order of definition.
 KERNELS: dict[str, Kernel] = {}
@@ -52,10 +52,7 @@ class Kernel:
 
     def ptx(self, capability: tuple[int, int]) -> str:
         """What the compiler makes of it for GPUs of this compute capability; needs none."""
-        from numba.core import sigutils
-
-        arguments, _ = sigutils.normalize_signature(self.signature)
-        return cuda.compile_ptx(self.function, arguments, cc=capability)[0]
+        return ptx_of(self.function, self.signature, capability)
 
 
 def kernel(signature: str, registers: int | None = None) -> Callable[[Callable], Kernel]:

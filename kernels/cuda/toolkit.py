@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numba
 import numpy as np
@@ -22,6 +23,24 @@ with warnings.catch_warnings():
 
 #: Whether kernels run in Python.
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
+
+if SIMULATED:
+    from numba.cuda.simulator import kernel as _simulator
+
+    class _Running:
+        """The CUDA package as the kernel that runs sees it, in whichever file a function of that kernel stands.
+
+        The simulator itself puts its package into a file and takes it out again, for every call: threads that call a
+        function of another file at the same time would lose it.
+        """
+
+        def __init__(self, package: Any):
+            self._package = package
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(_simulator._get_kernel_context() or self._package, name)
+
+    cuda = _Running(cuda)
 
 
 class CudaError(RuntimeError):
@@ -38,14 +57,13 @@ class Gpu:
     name : str
     memory : int
         Bytes, in all.
-    capability : (int, int)
-        Compute capability.
+    compute_capability : (int, int)
     """
 
     number: int
     name: str
     memory: int
-    capability: tuple[int, int]
+    compute_capability: tuple[int, int]
 
 
 @contextlib.contextmanager
@@ -106,6 +124,20 @@ def _described(device) -> Gpu:
     with device:
         memory = int(cuda.current_context().get_memory_info().total)
     return Gpu(int(device.id), name, memory, tuple(device.compute_capability))
+
+
+def ptx_of(function: Callable, signature: str, capability: tuple[int, int]) -> str:
+    """Assembly for GPUs of a compute capability: what the compiler makes of a kernel, without any GPU."""
+    from numba.core import sigutils
+    from numba.cuda import dispatcher
+
+    # Functions that the kernel calls are compiled for "the current device", of which only this is asked.
+    current, dispatcher.get_current_device = dispatcher.get_current_device, lambda: Gpu(0, "", 0, capability)
+    try:
+        arguments, _ = sigutils.normalize_signature(signature)
+        return cuda.compile_ptx(function, arguments, cc=capability)[0]
+    finally:
+        dispatcher.get_current_device = current
 
 
 def to_device(array: np.ndarray):
