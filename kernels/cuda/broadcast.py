@@ -2,9 +2,10 @@
 
 Neighbouring axes along which the same arrays repeat are merged, which leaves at most four for images.
 
-For a sum, blocks share out the outputs, and where there are few of them also the terms of each: the sums of the parts
-are added up by the same kernel. If outputs lie side by side in memory, so do the terms of neighbours, and a block does
-32 of them; if not, the terms of one output lie side by side, and a block does one.
+For a sum, a block is a table of threads: a column for each of its outputs, a row for each share of their terms. Threads
+that are neighbours read neighbours in memory: these are terms of different outputs where outputs lie side by side, and
+of the same output if not. Where few outputs have many terms, blocks do parts of them, and the sums of the parts are
+added up by the same kernel.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from kernels.cuda.maps import flat
 from kernels.cuda.scratch import one, room
 from kernels.cuda.toolkit import cuda
 
-#: Outputs of a block where neighbours lie side by side: their floats fill a line of memory.
+#: The most outputs of a block where they lie side by side: 32 floats are a line of memory.
 _SIDE_BY_SIDE = 32
 #: Blocks that are wanted for a sum, and terms that a thread should have at least.
 _BLOCKS, _TERMS = 512, 8
@@ -69,16 +70,19 @@ _add_kernel = _binary("broadcast_add_kernel", add_formula)
 _multiply_kernel = _binary("broadcast_multiply_kernel", multiply_formula)
 
 
-@kernel(f"void(float32[::1], float32[::1], float32[::1], {_FOUR}, {_FOUR}, {_FOUR}, {_FOUR}, int32, int32)")
-def broadcast_sum_kernel(dy, other, sums, kept, summed, dy_strides, other_strides, outputs, columns):
+@kernel(f"void(float32[::1], float32[::1], float32[::1], {_FOUR}, {_FOUR}, {_FOUR}, {_FOUR}, int32, int32, boolean)")
+def broadcast_sum_kernel(dy, other, sums, kept, summed, dy_strides, other_strides, outputs, columns, columns_first):
     """``sums[part, output] = sum of dy * other`` over a part of the axes `summed`, a block for `columns` outputs.
 
     `kept` and `summed` are the four sizes, with 1 for the axes of the other kind.
     """
     shared = cuda.shared.array(_ROOM, float32)
-    thread = cuda.threadIdx.x
     rows = cuda.blockDim.x // columns
-    row, column = divided(thread, columns)
+    if columns_first:
+        row, column = divided(cuda.threadIdx.x, columns)
+    else:
+        column, row = divided(cuda.threadIdx.x, rows)
+    place = row * columns + column
     output, part = cuda.blockIdx.x * columns + column, cuda.blockIdx.y
     total = _ZERO
     if output < outputs:
@@ -86,30 +90,38 @@ def broadcast_sum_kernel(dy, other, sums, kept, summed, dy_strides, other_stride
         terms = summed[0] * summed[1] * summed[2] * summed[3]
         for i in range(part * rows + row, terms, cuda.gridDim.y * rows):
             total += dy[first + _place(i, summed, dy_strides)] * other[factor + _place(i, summed, other_strides)]
-    shared[thread] = total
+    shared[place] = total
     cuda.syncthreads()
     half = rows // 2
     while half > 0:
         if row < half:
-            shared[thread] += shared[thread + half * columns]
+            shared[place] += shared[place + half * columns]
         cuda.syncthreads()
         half //= 2
     if row == 0 and output < outputs:
-        sums[part * outputs + output] = shared[thread]
+        sums[part * outputs + output] = shared[place]
 
 
 def _sum(dy: Any, other: Any, sums: Any, sizes: tuple, strides: list[tuple], parts: int) -> None:
     """Sums of `parts` parts; strides are those of dy, of the other and of the output, which is 0 along summed axes."""
     kept = tuple(size if stride else 1 for size, stride in zip(sizes, strides[2], strict=True))
     summed = tuple(1 if stride else size for size, stride in zip(sizes, strides[2], strict=True))
-    outputs = math.prod(kept)
-    columns = _columns(strides[2])
+    outputs, terms = math.prod(kept), math.prod(summed)
+    columns = _columns(strides[2], outputs, terms)
     shape = launch.blocks(-(-outputs // columns), parts, threads=launch.THREADS)
-    broadcast_sum_kernel(shape, dy, other, sums, kept, summed, *strides[:2], outputs, columns)
+    broadcast_sum_kernel(shape, dy, other, sums, kept, summed, *strides[:2], outputs, columns, strides[2][3] > 0)
 
 
-def _columns(strides: tuple[int, ...]) -> int:
-    return _SIDE_BY_SIDE if strides[3] else 1
+def _columns(strides: tuple[int, ...], outputs: int, terms: int) -> int:
+    """How many outputs a block does, a power of two."""
+    if strides[3]:
+        return _power(min(outputs, _SIDE_BY_SIDE, launch.THREADS))
+    return launch.THREADS // _power(min(terms, launch.THREADS))
+
+
+def _power(number: int) -> int:
+    """The power of two that is not smaller."""
+    return 1 << (number - 1).bit_length()
 
 
 def _parts(outputs: int, terms: int, columns: int) -> int:
@@ -140,7 +152,8 @@ def product_sum_to(dy: Any, other: Any, output: Any) -> None:
         return
     dy, other, sums = flat(dy), flat(other), flat(output)
     count = sums.size
-    parts = _parts(count, dy.size // count, _columns(strides[2]))
+    terms = dy.size // count
+    parts = _parts(count, terms, _columns(strides[2], count, terms))
     if parts == 1:
         _sum(dy, other, sums, sizes, strides, 1)
         return

@@ -12,7 +12,7 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    """Blocks of 32 threads: the simulator needs about a third of a millisecond for each."""
+    """Blocks of 16 threads: the simulator needs a third of a millisecond for each, and more where they wait."""
     from kernels.cuda import launch
 
-    monkeypatch.setattr(launch, "THREADS", 32)
+    monkeypatch.setattr(launch, "THREADS", 16)

@@ -33,11 +33,20 @@ def test_sums_and_products_agree_both_ways(operation, left, right):
     assert_agree(f"{operation}_backward", elementwise, reference, *inputs, Output(*left), Output(*right))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 3), (60, 1)])
-def test_many_terms_are_summed_in_parts(shape, monkeypatch):
+@pytest.mark.parametrize("size", [(30, 3), (3, 37)])
+@pytest.mark.parametrize("kept", [(False, False), (False, True), (True, False)])
+def test_many_terms_are_summed_in_parts(size, kept, monkeypatch):
     monkeypatch.setattr(broadcast, "_TERMS", 1)
-    assert broadcast._parts(3, 60, 32) > 1
-    assert_agree("add_backward", elementwise, reference, normal(0, 60, 3), None, Output(*shape))
+    monkeypatch.setattr(broadcast, "_SIDE_BY_SIDE", 8)
+    monkeypatch.setattr(broadcast, "_BLOCKS", 20)
+    shape = [n if keep else 1 for n, keep in zip(size, kept, strict=True)]
+    assert_agree("add_backward", elementwise, reference, normal(0, *size), None, Output(*shape))
+
+
+def test_there_are_parts_where_a_few_outputs_have_many_terms():
+    assert broadcast._parts(1, 10**6, 1) > 1
+    assert broadcast._parts(64, 10**6, 16) > 1
+    assert broadcast._parts(10**6, 64, 16) == 1
 
 
 def test_a_gradient_that_nobody_wants_is_not_computed():
