@@ -14,28 +14,30 @@ from kernels.cuda.toolkit import cuda
 
 _HALF_KEY = 0xFFFFFFFF
 _ZERO = np.float32(0)
+_FIFTEEN, _SIXTEEN, _FIRST, _SECOND = (np.uint32(each) for each in (15, 16, 0x7FEB352D, 0x846CA68B))
 
 
 @inner
 def _mix(x):
-    """The 32-bit mixer ``lowbias32``. Numba's integers have 64 bits, of which the lower half is kept."""
-    x = ((x ^ (x >> 16)) * 0x7FEB352D) & 0xFFFFFFFF
-    x = ((x ^ (x >> 15)) * 0x846CA68B) & 0xFFFFFFFF
-    return x ^ (x >> 16)
+    """The 32-bit mixer ``lowbias32``. Numba's products have 64 bits, of which the lower half is kept."""
+    x = np.uint32((x ^ (x >> _SIXTEEN)) * _FIRST)
+    x = np.uint32((x ^ (x >> _FIFTEEN)) * _SECOND)
+    return np.uint32(x ^ (x >> _SIXTEEN))
 
 
-@kernel("void(float32[::1], float32[::1], int32, int64, int64, int64, float32)")
+@kernel("void(float32[::1], float32[::1], int32, uint32, uint32, uint32, float32)")
 def dropout_kernel(x, y, each, low, high, threshold, scale):
     """``y = x keep scale``, where `each` neighbours stay or vanish together.
 
-    The threshold and the halves of the key are 32-bit numbers.
+    The threshold and the halves of the key have 32 bits.
     """
     i = cuda.grid(1)
     if i < y.size:
         unit = i
         if each > 1:
             unit, _ = divided(i, each)
-        stays = _mix(_mix(unit ^ low) ^ high) >= threshold
+        mixed = _mix(np.uint32(np.uint32(unit) ^ low))
+        stays = _mix(np.uint32(mixed ^ high)) >= threshold
         y[i] = x[i] * (scale if stays else _ZERO)
 
 

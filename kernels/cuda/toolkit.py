@@ -40,7 +40,7 @@ if SIMULATED:
         def __getattr__(self, name: str) -> Any:
             return getattr(_simulator._get_kernel_context() or self._package, name)
 
-    cuda = _Running(cuda)
+    cuda = _Running(cuda)  # type: ignore[assignment]
 
 
 class CudaError(RuntimeError):

@@ -88,7 +88,7 @@ def test_accumulating_and_scaling_agree(shape):
 
 @pytest.mark.parametrize(
     ("rows", "src", "dst", "place"),
-    [(1, 1, 1, (0, 0, 1)), (7, 9, 12, (2, 5, 7)), (5, 4, 8, (0, 4, 4)), (3, 5, 5, (1, 2, 0))],
+    [(1, 1, 1, (0, 0, 1)), (7, 9, 12, (2, 5, 7)), (9, 12, 16, (4, 8, 8)), (3, 5, 5, (1, 2, 0))],
 )
 def test_columns_are_copied_and_the_others_left_alone(rows, src, dst, place):
     a, b = normal(0, rows, src), normal(1, rows, dst)
