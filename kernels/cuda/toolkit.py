@@ -27,6 +27,24 @@ cuda: Any = _cuda
 #: Whether kernels run in Python.
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
+if SIMULATED:
+    from numba.cuda.simulator import kernel as _simulator
+
+    class _Running:
+        """The CUDA package as the kernel that runs sees it, in whichever file a function of that kernel stands.
+
+        The simulator itself puts its package into a file and takes it out again, for every call: threads that call a
+        function of another file at the same time would lose it.
+        """
+
+        def __init__(self, package: Any):
+            self._package = package
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(_simulator._get_kernel_context() or self._package, name)
+
+    cuda = _Running(cuda)  # type: ignore[assignment]
+
 
 class CudaError(RuntimeError):
     """The GPU cannot be used; the message is one sentence that says why."""
