@@ -13,8 +13,9 @@ import numpy as np
 
 from kernels.cuda import depthwise
 from kernels.cuda.jit import inner
+from kernels.cuda.maps import flat
 from kernels.cuda.matmul import run_split, splits_of
-from kernels.cuda.sums import column_sums, flat
+from kernels.cuda.sums import column_sums
 from kernels.cuda.tiles import COLUMNS, INNER, OWN, ROWS, Operand, Product, Sizes, at_or_zero
 
 Pair = tuple[int, int]

@@ -12,9 +12,11 @@ import numpy as np
 
 from kernels.cuda.jit import inner, kernel
 from kernels.cuda.launch import blocks, over
-from kernels.cuda.sums import add_splits, flat
+from kernels.cuda.maps import flat
+from kernels.cuda.scratch import room
+from kernels.cuda.sums import add_splits
 from kernels.cuda.tiles import ACTIVATIONS, activated
-from kernels.cuda.toolkit import cuda, empty
+from kernels.cuda.toolkit import cuda
 
 Pair = tuple[int, int]
 
@@ -158,7 +160,7 @@ def backward_weights(x: Any, dy: Any, dw: Any, stride: Pair, padding: Pair, dila
     """The gradient of the weights of :func:`kernels.cuda.conv.conv2d_backward_weights`."""
     pixels, channels, taps = dy.size // dy.shape[3], dy.shape[3], dw.shape[0] * dw.shape[1]
     splits = max(1, min(MOST_SPLITS, pixels // SPLIT_PIXELS))
-    partial = flat(dw) if splits == 1 else empty(splits * dw.size)
+    partial = flat(dw) if splits == 1 else room("splits of depthwise weights", splits * dw.size)
     sizes = _sizes(x, dw, dy, stride, padding, dilation)
     shape = blocks(-(-channels // LANES), taps, splits, _THREADS)
     depthwise_weights_kernel(shape, flat(x), flat(dy), partial, sizes, np.int32(splits))

@@ -15,10 +15,6 @@ from kernels.cuda.toolkit import SIMULATED, cuda, explained, ptx_of
 #: Every entry point by name, in the order of definition.
 KERNELS: dict[str, Kernel] = {}
 
-#: Multiply and add in one rounding, and no slow paths for numbers that are nearly 0: as PyTorch's kernels do. Division
-#: and square roots stay exact, and so do not-a-number and infinity.
-FAST_MATH = {"contract"}
-
 
 class Kernel:
     """An entry point with one fixed signature.

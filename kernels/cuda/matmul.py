@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from kernels.cuda.jit import inner
-from kernels.cuda.sums import add_splits, column_sums, flat
+from kernels.cuda.maps import flat
+from kernels.cuda.scratch import room
+from kernels.cuda.sums import add_splits, column_sums
 from kernels.cuda.tiles import COLUMNS, INNER, ROWS, Operand, Product, Sizes, at_or_zero
-from kernels.cuda.toolkit import empty
 
 _ZERO = np.float32(0)
 #: Fewest steps of the inner size for which a split pays, and blocks that are enough without one.
@@ -72,7 +73,7 @@ def run_split(product: Product, left: Any, right: Any, result: Any, sizes: Sizes
         product.run(left, right, None, result, sizes, own)
         return
     count = sizes.rows * sizes.line
-    partial = empty(sizes.splits * count)
+    partial = room("splits of a product", sizes.splits * count)
     product.run(left, right, None, partial, sizes, own)
     add_splits(partial, result, sizes.splits)
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from kernels.cuda.jit import kernel
 from kernels.cuda.launch import THREADS, blocks, over
-from kernels.cuda.toolkit import cuda, empty
+from kernels.cuda.scratch import room
+from kernels.cuda.toolkit import cuda
 
 _ZERO = np.float32(0)
 #: Rows that make a split of a column's sum worth it, and the most splits.
@@ -37,11 +38,6 @@ def column_sums_kernel(x, partial, rows, columns, splits):
         partial[split * columns + column] = total
 
 
-def flat(array: Any) -> Any:
-    """A device array as one line."""
-    return array.reshape(array.size)
-
-
 def add_splits(partial: Any, result: Any, splits: int) -> None:
     """Add up so many arrays, one behind the other in `partial`, all of the size of `result`; both are flat."""
     add_splits_kernel(over(result.size), partial, result, np.int32(result.size), np.int32(splits))
@@ -50,7 +46,7 @@ def add_splits(partial: Any, result: Any, splits: int) -> None:
 def column_sums(x: Any, sums: Any, rows: int, columns: int) -> None:
     """``sums[c] = sum of x[:, c]`` of a flat array x of so many rows and columns."""
     splits = max(1, min(MOST_SPLITS, rows // SPLIT_ROWS))
-    partial = sums if splits == 1 else empty(splits * columns)
+    partial = sums if splits == 1 else room("column sums", splits * columns)
     numbers = (np.int32(number) for number in (rows, columns, splits))
     column_sums_kernel(blocks(-(-columns // THREADS), splits), x, partial, *numbers)
     if splits > 1:

@@ -17,6 +17,8 @@ for _module in pkgutil.iter_modules(cuda.__path__):
     importlib.import_module(f"kernels.cuda.{_module.name}")
 
 CAPABILITIES = [(7, 5), (8, 0), (9, 0)]
+#: Kernels that sum in float64 on purpose: squares end at 3e38 in float32.
+EXACT = {"square_sum_kernel", "sum_kernel"}
 #: Registers that leave room for one block of 256 threads at the least, and shared memory for two, whatever the GPU.
 MOST_REGISTERS, MOST_SHARED = 168, 24 * 1024
 
@@ -35,7 +37,7 @@ def compiler():
 def test_compiles_without_float64(compiler, capability, name):
     ptx = jit.KERNELS[name].ptx(capability)
     assert f".target sm_{capability[0]}{capability[1]}" in ptx
-    assert ".f64" not in ptx, "float64 is many times slower on most GPUs"
+    assert name in EXACT or ".f64" not in ptx, "float64 is many times slower on most GPUs"
 
 
 def resources(name: str, folder) -> dict[str, int]:

@@ -21,7 +21,7 @@ def tile(request, monkeypatch):
 
 
 @pytest.mark.parametrize("transposed", [(False, False), (False, True), (True, False), (True, True)])
-@pytest.mark.parametrize(("m", "k", "n"), [(5, 7, 3), (68, 20, 132), (1, 33, 1)])
+@pytest.mark.parametrize(("m", "k", "n"), [(5, 7, 3), (66, 20, 12), (1, 33, 1)])
 def test_products(tile, transposed, m, k, n):
     a, b = values(k, m) if transposed[0] else values(m, k), values(n, k) if transposed[1] else values(k, n)
     assert_agree("matmul", matmul, reference, a, b, Output(m, n), *transposed)
