@@ -13,14 +13,13 @@ from tests.kernels.helpers import normal
 
 @pytest.fixture(autouse=True)
 def small_rows(small_blocks, monkeypatch):
-    """Rows get 4 to 16 threads here, instead of 32 to 256."""
-    monkeypatch.setattr(reduce, "_LANES", 4)
+    """Rows get 2 to 16 threads here, instead of 32 to 256."""
+    monkeypatch.setattr(reduce, "_LANES", 2)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (7, 5), (3, 33), (2, 3, 5)])
-@pytest.mark.parametrize("spread", [1.0, 50.0])
-def test_rows_agree_both_ways(size, spread):
-    x = np.float32(spread) * normal(0, *size)
+@pytest.mark.parametrize("size", [(1, 1), (7, 5), (2, 33), (1, 2, 3)])
+def test_rows_agree_both_ways(size):
+    x = 9 * normal(0, *size)
     assert_agree("softmax_forward", softmax, reference, x, Output(*size))
     (y,) = on_gpu(softmax.softmax_forward, x, Output(*size))
     assert_agree("softmax_backward", softmax, reference, y, normal(1, *size), Output(*size))
