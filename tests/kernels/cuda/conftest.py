@@ -1,0 +1,18 @@
+"""These tests run kernels of the GPU in Python: only where ``NUMBA_ENABLE_CUDASIM=1`` was set when Python began."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+    collect_ignore_glob = ["test_*.py"]
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Blocks of 16 threads: the simulator needs a third of a millisecond for each, and more where they wait."""
+    from kernels.cuda import launch
+
+    monkeypatch.setattr(launch, "THREADS", 16)
