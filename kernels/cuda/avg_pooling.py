@@ -13,7 +13,7 @@ import numpy as np
 from numba import float32
 
 from kernels.cuda import launch, windows
-from kernels.cuda.indices import divided
+from kernels.cuda.indices import divided, smaller
 from kernels.cuda.jit import kernel
 from kernels.cuda.maps import flat
 from kernels.cuda.reduce import ROOM, place_in_table, table_of, total
@@ -70,7 +70,7 @@ def global_avg_pool_forward_kernel(x, y, pixels, channels, lanes):
     """Mean of whole images, a block for some channels of one."""
     shared = cuda.shared.array(ROOM, float32)
     channel, line, lines = place_in_table(lanes)
-    column, image = min(channel, channels - 1), cuda.blockIdx.x
+    column, image = smaller(channel, channels - 1), cuda.blockIdx.x
     sum_of_line = _ZERO
     for pixel in range(line, pixels, lines):
         sum_of_line += x[(image * pixels + pixel) * channels + column]

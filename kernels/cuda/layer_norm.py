@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import float32
 
-from kernels.cuda.indices import divided
+from kernels.cuda.indices import divided, smaller
 from kernels.cuda.jit import inner, kernel
 from kernels.cuda.maps import flat
 from kernels.cuda.reduce import ROOM, add_pairs, place_in_table, row_blocks, rows_of_split, table_of, total
@@ -119,7 +119,7 @@ def parameter_slopes_kernel(x, mean, inv_std, dy, partial, pixels, rows, channel
     shared = cuda.shared.array(ROOM, float32)
     channel, line, lines = place_in_table(lanes)
     first, last = rows_of_split(rows, splits)
-    column = min(channel, channels - 1)
+    column = smaller(channel, channels - 1)
     group = column // (channels // groups)
     plain, product = _ZERO, _ZERO
     for row in range(first + line, last, lines):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernels.cuda import launch, windows
-from kernels.cuda.indices import divided
+from kernels.cuda.indices import divided, larger
 from kernels.cuda.jit import Kernel, kernel
 from kernels.cuda.maps import flat
 from kernels.cuda.toolkit import cuda
@@ -40,7 +40,7 @@ def _forward_for(dtype: str) -> Kernel:
                         best, winner = value, (h - top) * taps + w - left
             if nobody >= 0 and best <= _ZERO:
                 best, winner = _ZERO, nobody
-            y[i], argmax[i] = best, max(winner, 0)
+            y[i], argmax[i] = best, larger(winner, 0)
 
     signature = f"void(float32[::1], float32[::1], {dtype}[::1], int32[::1], int32[::1]{7 * ', int32'})"
     return _named(f"max_pool_forward_{dtype}_kernel", signature, body)

@@ -21,7 +21,7 @@ from numba import float32
 
 from kernels.cuda import launch
 from kernels.cuda.formulas import clamp
-from kernels.cuda.indices import divided
+from kernels.cuda.indices import divided, larger, smaller
 from kernels.cuda.jit import inner, kernel
 from kernels.cuda.maps import flat
 from kernels.cuda.reduce import ROOM, Table, add_pairs, place_in_table, rows_of_split, table_of, total
@@ -90,8 +90,8 @@ def batch_moments_kernel(x, partial, rows, channels, splits, lanes):
     squares = cuda.shared.array(ROOM, float32)
     channel, line, lines = place_in_table(lanes)
     first, last = rows_of_split(rows, splits)
-    column = min(channel, channels - 1)
-    shift = x[min(first + line, rows - 1) * channels + column]
+    column = smaller(channel, channels - 1)
+    shift = x[smaller(first + line, rows - 1) * channels + column]
     count, mean, square = _ZERO, _ZERO, _ZERO
     for row in range(first + line, last, lines):
         distance = x[row * channels + column] - shift
@@ -120,7 +120,7 @@ def batch_statistics_kernel(
     means = cuda.shared.array(ROOM, float32)
     squares = cuda.shared.array(ROOM, float32)
     channel, line, lines = place_in_table(lanes)
-    column = min(channel, channels - 1)
+    column = smaller(channel, channels - 1)
     count, rest, square = _ZERO, _ZERO, _ZERO
     for split in range(line, splits, lines):
         samples = np.float32((split + 1) * rows // splits - split * rows // splits)
@@ -137,7 +137,7 @@ def batch_statistics_kernel(
         if momentum != _ZERO:
             old = _ONE - momentum
             running_mean[channel] = old * running_mean[channel] + momentum * center
-            running_var[channel] = old * running_var[channel] + momentum * (square / max(count - _ONE, _ONE))
+            running_var[channel] = old * running_var[channel] + momentum * (square / larger(count - _ONE, _ONE))
 
 
 @kernel("void(float32[::1], float32[::1], float32)")
@@ -183,7 +183,7 @@ def batch_slope_sums_kernel(
     shared = cuda.shared.array(ROOM, float32)
     channel, line, lines = place_in_table(lanes)
     first, last = rows_of_split(rows, splits)
-    column = min(channel, channels - 1)
+    column = smaller(channel, channels - 1)
     center, scale, rest = mean[column], inv_std[column], offset[column]
     factor = gamma[column] * scale
     plain, product = _ZERO, _ZERO

@@ -15,6 +15,7 @@ import numpy as np
 from numba import float32
 
 from kernels.cuda import launch
+from kernels.cuda.indices import smaller
 from kernels.cuda.jit import inner, kernel
 from kernels.cuda.toolkit import cuda
 
@@ -83,7 +84,7 @@ def add_pairs_kernel(partial, first, second, channels, splits, lanes):
     """Sums over the splits of both halves of `partial` (2, splits, channels); one block for each part."""
     shared = cuda.shared.array(ROOM, float32)
     channel, line, lines = place_in_table(lanes)
-    column = min(channel, channels - 1)
+    column = smaller(channel, channels - 1)
     a, b = _ZERO, _ZERO
     for split in range(line, splits, lines):
         a += partial[split * channels + column]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kernels.cuda import launch
-from kernels.cuda.indices import divided
+from kernels.cuda.indices import divided, smaller
 from kernels.cuda.jit import inner, kernel
 from kernels.cuda.maps import flat
 from kernels.cuda.toolkit import cuda, to_device
@@ -70,9 +70,9 @@ def upsample_forward_kernel(x, y, rows, down, columns, across, height, width, ou
         line, ow = divided(pixel, out_width)
         image, oh = divided(line, out_height)
         value = _ZERO
-        for h in range(rows[oh], min(rows[oh] + 2, height)):
+        for h in range(rows[oh], smaller(rows[oh] + 2, height)):
             row_share = _share(h, rows[oh], down[oh])
-            for w in range(columns[ow], min(columns[ow] + 2, width)):
+            for w in range(columns[ow], smaller(columns[ow] + 2, width)):
                 share = row_share * _share(w, columns[ow], across[ow])
                 if share != _ZERO:  # what has no weight may be infinite
                     value += share * x[((image * height + h) * width + w) * channels + channel]

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kernels.cuda import launch
-from kernels.cuda.indices import divided
+from kernels.cuda.indices import divided, smaller
 from kernels.cuda.jit import inner, kernel
 from kernels.cuda.maps import flat
 from kernels.cuda.toolkit import cuda
@@ -28,7 +28,7 @@ def _power(s, exponent):
 def _window(i, channels, before, after):
     """First float of the window of float i, and the one behind its last; both in the same row."""
     _, channel = divided(i, channels)
-    return i - min(before, channel), i + min(after, channels - 1 - channel) + 1
+    return i - smaller(before, channel), i + smaller(after, channels - 1 - channel) + 1
 
 
 @kernel("void(float32[::1], float32[::1], float32[::1], int32, int32, float32, float32, float32)")
