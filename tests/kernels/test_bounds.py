@@ -18,8 +18,8 @@ pytestmark = [
 ]
 
 ROOT = Path(__file__).parents[2]
-#: What does not call kernels with arrays: nothing to be found there.
-OTHERS = ("bounds", "compiling", "interface", "ladder", "placement", "portable", "reference", "vmath")
+#: What does not call kernels of the CPU with arrays: nothing to be found there.
+OTHERS = ("bounds", "compiling", "cuda", "interface", "ladder", "placement", "portable", "reference", "vmath")
 FILES = [f for f in sorted(Path(__file__).parent.glob("test_*.py")) if not f.stem[5:].startswith(OTHERS)]
 
 
