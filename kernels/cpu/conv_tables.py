@@ -244,7 +244,7 @@ def _partition(h: np.ndarray, g: Geometry, side: _Side, panels: int) -> None:
     images = max(1, wanted // max(1, pixels))
     groups = max(1, -(-g.images // images))
     if g.is_product and weights <= HOT_FLOATS and g.images >= FEWEST_JOBS * FEWEST_PIXELS:
-        groups = max(groups, FEWEST_JOBS)
+        groups = max(groups, FEWEST_JOBS)  # so that jobs take all panels, whose targets lie side by side
     if 1 < groups * panels < FEWEST_JOBS:  # a power of two: of few jobs some threads would get one more than others
         groups = min(g.images, 1 << int(groups - 1).bit_length())
     h[GROUP] = max(1, min(-(-g.images // groups), INT32_MAX // floats))

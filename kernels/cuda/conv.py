@@ -33,7 +33,7 @@ _ZERO = np.float32(0)
 
 
 @inner
-def _seen(array, pixel, place, group, sizes):
+def _seen(pixel, place, group, sizes):
     """Where the image begins to be seen by an output pixel through the tap of `place`, and whether it is there."""
     tap, channel = place // sizes[GROUP_CHANNELS], place % sizes[GROUP_CHANNELS]
     column, rest = pixel % sizes[OUT_WIDTH], pixel // sizes[OUT_WIDTH]
@@ -46,7 +46,7 @@ def _seen(array, pixel, place, group, sizes):
 
 
 @inner
-def _seen_back(array, pixel, place, group, sizes):
+def _seen_back(pixel, place, group, sizes):
     """Where the output pixel lies that saw an input pixel through the tap of `place`, and whether there is one."""
     tap, output = place // sizes[GROUP_OUTPUTS], place % sizes[GROUP_OUTPUTS]
     column, rest = pixel % sizes[WIDTH], pixel // sizes[WIDTH]
@@ -61,7 +61,7 @@ def _seen_back(array, pixel, place, group, sizes):
 
 
 @inner
-def _weight_back(array, channel, place, group, sizes):
+def _weight_back(channel, place, group, sizes):
     """Where the weight of an input channel lies, by tap and output, and that it is there."""
     tap, output = place // sizes[GROUP_OUTPUTS], place % sizes[GROUP_OUTPUTS]
     at = (tap * sizes[GROUP_CHANNELS] + channel) * sizes[OUTPUTS]
@@ -79,7 +79,7 @@ def _gathered(find, run: int, lines: int, places: int):
     def one(array, line, place, group, sizes):
         if place >= sizes[places]:
             return _ZERO
-        at, there = find(array, line, place, group, sizes)
+        at, there = find(line, place, group, sizes)
         return array[at] if there else _ZERO
 
     @inner
@@ -87,7 +87,7 @@ def _gathered(find, run: int, lines: int, places: int):
         if line >= sizes[lines] or place >= sizes[places]:
             return _ZERO, _ZERO, _ZERO, _ZERO
         if sizes[run] % 4 == 0:
-            at, there = find(array, line, place, group, sizes)
+            at, there = find(line, place, group, sizes)
             return at_or_zero(array, at, 0, 4 if there else 0)
         return (
             one(array, line, place, group, sizes),

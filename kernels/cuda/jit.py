@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kernels.cuda.launch import Shape
-from kernels.cuda.toolkit import SIMULATED, cuda, explained, ptx_of
+from kernels.cuda.toolkit import cuda, explained, ptx_of
 
 #: Every entry point by name, in the order of definition.
 KERNELS: dict[str, Kernel] = {}
@@ -25,20 +25,17 @@ class Kernel:
         The Python source.
     signature : str
         Numba signature, for example ``"void(float32[::1], float32[::1], int32)"``.
-    registers : int or None
-        The most that a thread may use.
     """
 
-    def __init__(self, function: Callable, signature: str, registers: int | None):
-        self.name, self.function, self.signature, self.registers = function.__name__, function, signature, registers
+    def __init__(self, function: Callable, signature: str):
+        self.name, self.function, self.signature = function.__name__, function, signature
         self._compiled: Any = None
         self.__doc__ = function.__doc__
 
     def _dispatcher(self) -> Any:
         if self._compiled is None:
-            options = {} if SIMULATED or self.registers is None else {"max_registers": self.registers}
             with explained(f"compile the kernel {self.name}"):
-                self._compiled = cuda.jit(self.signature, **options)(self.function)
+                self._compiled = cuda.jit(self.signature)(self.function)
         return self._compiled
 
     def __call__(self, shape: Shape, *arguments: Any) -> None:
@@ -51,11 +48,11 @@ class Kernel:
         return ptx_of(self.function, self.signature, capability)
 
 
-def kernel(signature: str, registers: int | None = None) -> Callable[[Callable], Kernel]:
+def kernel(signature: str) -> Callable[[Callable], Kernel]:
     """Decorator: make `function` an entry point with this Numba `signature`."""
 
     def decorate(function: Callable) -> Kernel:
-        made = Kernel(function, signature, registers)
+        made = Kernel(function, signature)
         assert made.name not in KERNELS, f"two GPU kernels are called {made.name}"
         KERNELS[made.name] = made
         return made

@@ -18,46 +18,11 @@ from kernels.cuda.formulas import sigmoid, softplus
 from kernels.cuda.indices import divided
 from kernels.cuda.jit import Kernel, inner, kernel
 from kernels.cuda.maps import flatten, map_two
+from kernels.cuda.reduce import ROOM, largest, row_blocks, total
 from kernels.cuda.scratch import room
 from kernels.cuda.toolkit import cuda
 
 _ZERO, _ONE, _TWO, _LOWEST = np.float32(0), np.float32(1), np.float32(2), np.float32(-math.inf)
-_ROOM, _WARP = launch.THREADS, 32
-
-# --- reductions of a block -----------------------------------------------------------------------
-
-
-@inner
-def _block_sum(shared, value):
-    """The sum of all threads' values, to all of them."""
-    thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
-    shared[thread] = value
-    cuda.syncthreads()
-    while half > 0:
-        if thread < half:
-            shared[thread] += shared[thread + half]
-        cuda.syncthreads()
-        half //= 2
-    total = shared[0]
-    cuda.syncthreads()  # before anybody uses the room again
-    return total
-
-
-@inner
-def _block_largest(shared, value):
-    """The largest of all threads' values, to all of them."""
-    thread, half = cuda.threadIdx.x, cuda.blockDim.x // 2
-    shared[thread] = value
-    cuda.syncthreads()
-    while half > 0:
-        if thread < half and shared[thread + half] > shared[thread]:
-            shared[thread] = shared[thread + half]
-        cuda.syncthreads()
-        half //= 2
-    largest = shared[0]
-    cuda.syncthreads()
-    return largest
-
 
 # --- softmax and cross-entropy -------------------------------------------------------------------
 
@@ -77,26 +42,26 @@ def wrong_labels_kernel(labels, wrong, classes):
 @kernel("void(float32[::1], int64[::1], float32[::1], float32[::1], int32, float32)")
 def cross_entropy_forward_kernel(logits, labels, probs, losses, width, smoothing):
     """Softmax and loss, a block for each row."""
-    shared = cuda.shared.array(_ROOM, float32)
+    shared = cuda.shared.array(ROOM, float32)
     row, thread, threads = cuda.blockIdx.x, cuda.threadIdx.x, cuda.blockDim.x
     start = row * width
     top = _LOWEST
     for c in range(start + thread, start + width, threads):
         if logits[c] > top:
             top = logits[c]
-    top = _block_largest(shared, top)
-    total, distance = _ZERO, _ZERO
+    top = largest(shared, top)
+    mass, distance = _ZERO, _ZERO
     for c in range(start + thread, start + width, threads):
         below = logits[c] - top
         e = math.exp(below)
         probs[c] = e
-        total += e
+        mass += e
         distance -= below
-    total, distance = _block_sum(shared, total), _block_sum(shared, distance)
+    mass, distance = total(shared, mass, 1), total(shared, distance, 1)
     for c in range(start + thread, start + width, threads):
-        probs[c] /= total
+        probs[c] /= mass
     if thread == 0:
-        surprise = math.log(total)
+        surprise = math.log(mass)
         loss = top - logits[start + labels[row]] + surprise
         if smoothing != _ZERO:  # a class of probability zero must not give 0 * infinity where nothing is smoothed
             loss += smoothing * (distance / np.float32(width) + surprise - loss)
@@ -139,14 +104,14 @@ def _mean_kernel(name: str, formula: Callable) -> Kernel:
     function = inner(formula)
 
     def body(a, b, losses, width):
-        shared = cuda.shared.array(_ROOM, float32)
+        shared = cuda.shared.array(ROOM, float32)
         row = cuda.blockIdx.x
-        total = _ZERO
+        own = _ZERO
         for i in range(row * width + cuda.threadIdx.x, (row + 1) * width, cuda.blockDim.x):
-            total += function(a[i], b[i])
-        total = _block_sum(shared, total)
+            own += function(a[i], b[i])
+        own = total(shared, own, 1)
         if cuda.threadIdx.x == 0:
-            losses[row] = total / np.float32(width)
+            losses[row] = own / np.float32(width)
 
     body.__name__, body.__doc__ = name, formula.__doc__
     return kernel("void(float32[::1], float32[::1], float32[::1], int32)")(body)
@@ -175,19 +140,11 @@ def _check_labels(labels: Any, classes: int) -> None:
         raise ValueError(f"labels must lie between 0 and {classes - 1}, found {found.min()} to {found.max()}")
 
 
-def _by_rows(rows: int, width: int) -> launch.Shape:
-    """A block for each row, of as many threads as a row has floats, but whole warps and at most :data:`_ROOM`."""
-    threads = _WARP
-    while threads < min(width, launch.THREADS):
-        threads *= 2
-    return launch.blocks(rows, threads=threads)
-
-
 def _row_means(compiled: Kernel, a: Any, b: Any, losses: Any) -> None:
     _check(a, b, losses)
     if a.size:
         width = a.size // losses.size
-        compiled(_by_rows(losses.size, width), *flatten(a, b), losses, width)
+        compiled(row_blocks(losses.size, width), *flatten(a, b), losses, width)
 
 
 def softmax_cross_entropy_forward(logits: Any, labels: Any, probs: Any, losses: Any, smoothing: float) -> None:
@@ -216,7 +173,7 @@ def softmax_cross_entropy_forward(logits: Any, labels: Any, probs: Any, losses: 
         rows, classes = logits.shape
         _check_labels(labels, classes)
         x, y = flatten(logits, probs)
-        cross_entropy_forward_kernel(_by_rows(rows, classes), x, labels, y, losses, classes, smoothing)
+        cross_entropy_forward_kernel(row_blocks(rows, classes), x, labels, y, losses, classes, smoothing)
 
 
 def softmax_cross_entropy_backward(probs: Any, labels: Any, dlogits: Any, smoothing: float, scale: float) -> None:

@@ -18,11 +18,11 @@ from kernels.cuda import launch
 from kernels.cuda.formulas import clamp
 from kernels.cuda.jit import Kernel, inner, kernel
 from kernels.cuda.maps import flat, flatten, map_one
+from kernels.cuda.reduce import ROOM, total
 from kernels.cuda.scratch import room
 from kernels.cuda.toolkit import cuda
 
 _ZERO = np.float32(0)
-_ROOM = launch.THREADS
 #: The most blocks of a reduction, and elements that a thread should have at least.
 _BLOCKS, _TERMS = 1024, 8
 
@@ -102,21 +102,13 @@ def _sums(name: str, term: Callable, kind: Any, total_kind: Any) -> Kernel:
     function = inner(term)
 
     def body(x, sums):
-        shared = cuda.shared.array(_ROOM, total_kind)
-        thread = cuda.threadIdx.x
-        total = total_kind(0)
+        shared = cuda.shared.array(ROOM, total_kind)
+        own = total_kind(0)
         for i in range(cuda.grid(1), x.size, cuda.gridsize(1)):
-            total += function(x[i])
-        shared[thread] = total
-        cuda.syncthreads()
-        half = cuda.blockDim.x // 2
-        while half > 0:
-            if thread < half:
-                shared[thread] += shared[thread + half]
-            cuda.syncthreads()
-            half //= 2
-        if thread == 0:
-            sums[cuda.blockIdx.x] = shared[0]
+            own += function(x[i])
+        own = total(shared, own, 1)
+        if cuda.threadIdx.x == 0:
+            sums[cuda.blockIdx.x] = own
 
     body.__name__, body.__doc__ = name, term.__doc__
     return kernel(f"void({kind}[::1], {total_kind}[::1])")(body)

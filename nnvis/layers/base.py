@@ -169,7 +169,8 @@ class Layer:
     #: The layer draws random numbers from ``Flow.key``.
     is_random: ClassVar[bool] = False
     #: Both passes are kernel calls alone, whose arguments follow from the arrays and from ``Flow.replay``, not from
-    #: what the arrays hold: a plan notes the calls and makes them again without asking the layer.
+    #: what the arrays hold: a plan notes the calls and makes them again without asking the layer. Weights that it hands
+    #: to kernels are parameters: a frozen network keeps what kernels make of them.
     repeats: ClassVar[bool] = False
 
     def __init_subclass__(cls, listed: bool = True, **kwargs: Any):

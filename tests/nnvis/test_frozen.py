@@ -15,6 +15,9 @@ SMALL = {
     "resnet20": lambda: zoo.resnet20(),
     "mobilenet_v2": lambda: zoo.mobilenet_v2(input_shape=(32, 32, 3), num_classes=10),
     "mlp": lambda: zoo.mlp(),
+    "condconv_resnet20": lambda: zoo.condconv_resnet20(),  # mixes filters for every image
+    "nonlocal_resnet20": lambda: zoo.nonlocal_resnet20(),
+    "deform_resnet20": lambda: zoo.deform_resnet20(),
 }
 
 
@@ -25,20 +28,21 @@ def network(name: str) -> nv.Network:
     return net
 
 
-def images(net: nv.Network, count: int) -> np.ndarray:
-    return np.random.default_rng(0).standard_normal((count, *net.input_shape)).astype(np.float32)
+def images(net: nv.Network, count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((count, *net.input_shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize("count", [1, 3, 40])
 @pytest.mark.parametrize("name", SMALL)
 def test_the_same_bits_frozen_or_not(name, count):
     net = network(name)
-    x = images(net, count)
-    expected = net.forward(x)
+    batches = [images(net, count), images(net, count, seed=1)]
+    expected = [net.forward(x) for x in batches]
+    assert not np.array_equal(*expected)
     with net.frozen():
-        for _ in range(3):
-            np.testing.assert_array_equal(net.forward(x), expected)
-    np.testing.assert_array_equal(net.forward(x), expected)
+        for x, answers in 2 * list(zip(batches, expected, strict=True)):
+            np.testing.assert_array_equal(net.forward(x), answers)
+    np.testing.assert_array_equal(net.forward(batches[0]), expected[0])
 
 
 def calls_of_a_pass(net: nv.Network, x: np.ndarray, monkeypatch) -> int:

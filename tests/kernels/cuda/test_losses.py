@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernels import reference
-from kernels.cuda import losses
+from kernels.cuda import losses, reduce
 from tests.kernels.cuda.helpers import Output, assert_agree, changed_on_gpu, in_textbook, on_gpu
 from tests.kernels.helpers import normal
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("small_blocks", "small_warps")
 @pytest.fixture
 def small_warps(monkeypatch):
     """Rows get 4 to 16 threads here, instead of 32 to 256."""
-    monkeypatch.setattr(losses, "_WARP", 4)
+    monkeypatch.setattr(reduce, "_LANES", 4)
 
 
 def labels_of(rows, classes):
