@@ -90,7 +90,7 @@ def get_device(name: str) -> Device:
         _check_owner()
         return Device(name, importlib.import_module("kernels.reference"), np.dtype(np.float64))
     if name == "cuda":
-        raise DeviceError("Device 'cuda' cannot be used: this version of nnvis does not compute on GPUs yet; use --device cpu.")
+        raise DeviceError("Device 'cuda' cannot be used: this version does not compute on GPUs yet; use --device cpu.")
     raise DeviceError(f"There is no device {name!r}; known are {', '.join(DEVICES)}.")
 
 
