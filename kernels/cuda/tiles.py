@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from kernels.cuda.jit import Kernel, inner, kernel
-from kernels.cuda.launch import THREADS, blocks
+from kernels.cuda.launch import blocks
 from kernels.cuda.toolkit import cuda
 from kernels.cuda.vectors import load4, store4
 
@@ -46,6 +46,11 @@ class Tile:
     side: int
     depth: int
     part: int
+
+    @property
+    def threads(self) -> int:
+        """Threads of a block; each brings four floats of either operand at a time: side * depth / 4 is as many."""
+        return (self.side // self.part) ** 2
 
 
 LARGE, SMALL = Tile(128, 8, 8), Tile(64, 16, 4)
@@ -213,7 +218,13 @@ class Product:
     """
 
     def __init__(self, name: str, left: Operand, right: Operand):
-        self._kernels = {tile: make_product(name, left, right, tile) for tile in (LARGE, SMALL)}
+        self._operands = name, left, right
+        self._kernels = {tile: make_product(*self._operands, tile) for tile in (LARGE, SMALL)}
+
+    def _kernel(self, tile: Tile) -> Kernel:
+        if tile not in self._kernels:
+            self._kernels[tile] = make_product(*self._operands, tile)
+        return self._kernels[tile]
 
     def run(
         self, left: Any, right: Any, bias: Any, result: Any, sizes: Sizes, own: tuple[int, ...] = (), activation="none"
@@ -223,10 +234,10 @@ class Product:
         numbers = tuple(np.int32(number) for number in (*sizes.numbers(bias is not None), *own))
         padded = numbers + (np.int32(0),) * (SIZES - len(numbers))
         shape = blocks(
-            -(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.groups * sizes.splits, THREADS
+            -(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.groups * sizes.splits, tile.threads
         )
         first = result if bias is None else bias
-        self._kernels[tile](shape, left, right, first, result, padded, np.int32(ACTIVATIONS[activation]))
+        self._kernel(tile)(shape, left, right, first, result, padded, np.int32(ACTIVATIONS[activation]))
 
 
 @dataclass(frozen=True)

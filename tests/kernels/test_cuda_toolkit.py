@@ -25,8 +25,8 @@ def test_errors_of_the_driver_become_one_sentence(told, said):
 
 
 def test_an_error_that_is_explained_already_stays_as_it_is():
-    with pytest.raises(toolkit.CudaError, match=r"^no room$"), toolkit.explained("train"):
-        raise toolkit.CudaError("no room")
+    with pytest.raises(toolkit.CudaError, match=r"^The GPU could not hear: no room\.$"), toolkit.explained("train"):
+        raise toolkit.CudaError("hear", "no room")
 
 
 @pytest.mark.skipif(bool(toolkit.gpus()), reason="there is a GPU")

@@ -259,6 +259,7 @@ CALLS = {
     "multiply_backward": (Input(4, 1), Input(1, 6), Input(*ROWS), Output(4, 1), Output(1, 6)),
     "accumulate": (InPlace(*ROWS), Input(*ROWS)),
     "scale_forward": (Input(*ROWS), Output(*ROWS), 3.0),
+    "fill": (Output(*ROWS), 0.5),
     "copy_columns": (Input(*ROWS), Output(4, 2), 3, 0, 2),
     "pad2d_forward": (Input(*IMAGE), Output(2, 7, 8, 6), 1, 2),
     "pad2d_backward": (Input(2, 7, 8, 6), Output(*IMAGE), 1, 2),
