@@ -178,3 +178,24 @@ def empty(count: int, dtype=np.float32):
     """An array of so many numbers in the GPU's memory, with whatever was left there."""
     with explained("make room for an array"):
         return cuda.device_array(count, dtype)
+
+
+def line(view):
+    """The memory of a view from its first number on, as a flat array that shares it.
+
+    A kernel that is told how far the view's rows lie apart needs no copy of it. The numbers between the rows are in
+    reach too: they belong to somebody else.
+    """
+    if view.size == 0:
+        return view.reshape(0)
+    step = view.dtype.itemsize
+    count = 1 + sum((size - 1) * stride // step for size, stride in zip(view.shape, view.strides, strict=True))
+    if SIMULATED:
+        return type(view)(np.lib.stride_tricks.as_strided(view._ary, (count,), (step,)))
+    return type(view)((count,), (step,), view.dtype, gpu_data=view.gpu_data)
+
+
+def address(array) -> int:
+    """Where an array of the device begins."""
+    interface = array.__array_interface__ if SIMULATED else array.__cuda_array_interface__
+    return interface["data"][0]
