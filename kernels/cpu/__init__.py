@@ -49,6 +49,11 @@ from kernels.cpu.conv import (
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.cpu.conv_each import (
+    conv2d_each_backward_data,
+    conv2d_each_backward_weights,
+    conv2d_each_forward,
+)
 from kernels.cpu.conv_norm import (
     conv2d_norm_forward,
 )
@@ -179,6 +184,9 @@ __all__ = [
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",
+    "conv2d_each_backward_data",
+    "conv2d_each_backward_weights",
+    "conv2d_each_forward",
     "conv2d_forward",
     "conv2d_norm_forward",
     "conv2d_normalised_applies",

@@ -20,7 +20,7 @@ from kernels.cuda.jit import inner
 from kernels.cuda.maps import flat
 from kernels.cuda.scratch import room
 from kernels.cuda.softmax import softmax_backward, softmax_forward
-from kernels.cuda.tiles import COLUMNS, HEADS, INNER, OWN, ROWS, Operand, Product, Sizes, at_or_zero, one_by_one
+from kernels.cuda.tiles import COLUMNS, GROUPS, INNER, OWN, ROWS, Operand, Product, Sizes, at_or_zero, one_by_one
 
 _ZERO = np.float32(0)
 #: Numbers of the two operands: floats from image to image, from head to head and from line to line of its matrix, and
@@ -38,7 +38,7 @@ def _operand(own: int, lines: int, positions: int, across: bool) -> Operand:
 
     @inner
     def locate(group, sizes):
-        image, head = divided(group, sizes[HEADS])
+        image, head = divided(group, sizes[GROUPS])
         return image * sizes[image_floats] + head * sizes[head_floats]
 
     @inner
@@ -106,7 +106,7 @@ def _multiply(
 ) -> None:
     """``result = scale * op(left) @ op(right)``, head by head, where op transposes or not."""
     r, steps = result, left.lines if transpose_left else left.positions
-    sizes = Sizes(r.lines, r.positions, steps, r.line, r.image, r.images * r.heads, heads=r.heads, head=r.head)
+    sizes = Sizes(r.lines, r.positions, steps, r.line, r.head, r.heads, images=r.images, image=r.image)
     if r.memory.size:
         product, own = _PRODUCTS[transpose_left, transpose_right], (*left.numbers(), *right.numbers())
         product.run(left.memory, right.memory, None, r.memory, sizes, own, scale=scale)

@@ -30,8 +30,10 @@ _ZERO = np.float32(0)
 _SIX = np.float32(6)
 #: Numbers that a product is told: M, N and K of each group; floats from row to row, from group to group and from split
 #: to split of the result; splits of K, and the steps of each; whether there is a bias, and floats from one group's to
-#: the next; how many groups are heads of one image, and floats from head to head. Then follow those of the operands.
-(ROWS, COLUMNS, INNER, LINE, GROUP, SPLIT, SPLITS, SPLIT_DEPTH, BIAS, BIAS_GROUP, HEADS, HEAD, OWN) = range(13)
+#: the next; the groups of an image, and floats from one image's result to the next. Then follow those of the operands.
+(
+    ROWS, COLUMNS, INNER, LINE, GROUP, SPLIT, SPLITS, SPLIT_DEPTH, BIAS, BIAS_GROUP, GROUPS, IMAGE, OWN,
+) = range(13)  # fmt: skip
 SIZES = OWN + 15
 #: Numbers of the activations that are applied to the sums.
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
@@ -185,8 +187,8 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
         for i in range(part):
             for j in range(part):
                 sums[i * part + j] = activated(scale * sums[i * part + j] + own_bias[j], activation)
-        outer, head = divided(group, sizes[HEADS])
-        begin = outer * sizes[GROUP] + head * sizes[HEAD] + split * sizes[SPLIT]
+        image, own_group = divided(group, sizes[GROUPS])
+        begin = image * sizes[IMAGE] + own_group * sizes[GROUP] + split * sizes[SPLIT]
         for i in range(part):
             y = row + i // 4 * across * 4 + i % 4
             width = sizes[COLUMNS] - column if y < sizes[ROWS] else 0
@@ -267,9 +269,7 @@ class Product:
         tile = fitting(sizes)
         numbers = tuple(np.int32(number) for number in (*sizes.numbers(bias is not None), *own))
         padded = numbers + (np.int32(0),) * (SIZES - len(numbers))
-        shape = blocks(
-            -(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.groups * sizes.splits, tile.threads
-        )
+        shape = blocks(-(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.products, tile.threads)
         first = result if bias is None else bias
         how = np.int32(ACTIVATIONS[activation]), np.float32(scale)
         self._kernel(tile)(shape, left, right, first, result, padded, *how)
@@ -279,8 +279,9 @@ class Product:
 class Sizes:
     """Of a product: rows, columns and inner size of each group, floats between rows and between groups of the result.
 
-    With several `splits` of the inner size the result is as many matrices, one behind the other, to be added up. Of
-    several `heads`, each takes a number of its own among the `groups`, and those of one image lie `head` floats apart.
+    With several `splits` of the inner size the result is as many matrices, one behind the other, to be added up. With
+    several `images` there are as many of all groups, with operands of their own, and `image` floats between their
+    results; fetching an operand, a group is counted over all images.
     """
 
     rows: int
@@ -290,8 +291,13 @@ class Sizes:
     group: int = 0
     groups: int = 1
     splits: int = 1
-    heads: int = 1
-    head: int = 0
+    images: int = 1
+    image: int = 0
+
+    @property
+    def products(self) -> int:
+        """How many matrices there are."""
+        return self.images * self.groups * self.splits
 
     @property
     def split_depth(self) -> int:
@@ -301,12 +307,12 @@ class Sizes:
     def numbers(self, has_bias: bool) -> tuple[int, ...]:
         """The first numbers that the kernels are told."""
         split = self.rows * self.line if self.splits > 1 else 0
-        depths, heads = (self.splits, self.split_depth), (self.heads, self.head)
-        shape = self.rows, self.columns, self.inner
-        return (*shape, self.line, self.group, split, *depths, has_bias, self.columns, *heads)
+        depths = self.splits, self.split_depth
+        results, biases = (self.line, self.group, split), (has_bias, self.columns)
+        return (self.rows, self.columns, self.inner, *results, *depths, *biases, self.groups, self.image)
 
 
 def fitting(sizes: Sizes) -> Tile:
     """Large tiles, unless there are too few of them to keep a GPU busy."""
-    large = -(-sizes.rows // LARGE.side) * -(-sizes.columns // LARGE.side) * sizes.groups * sizes.splits
+    large = -(-sizes.rows // LARGE.side) * -(-sizes.columns // LARGE.side) * sizes.products
     return LARGE if large >= FEW_BLOCKS else SMALL

@@ -187,6 +187,13 @@ CALLS = {
     "conv2d_backward_weights": (
         Input(*IMAGE), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,
     ),
+    "conv2d_each_forward": (
+        Input(*IMAGE), Input(2, 3, 3, 3, 4), Input(2, 4), Output(2, 5, 5, 4), *CONV,
+    ),
+    "conv2d_each_backward_data": (Input(2, 5, 5, 4), Input(2, 3, 3, 3, 4), Output(*IMAGE), *CONV),
+    "conv2d_each_backward_weights": (
+        Input(*IMAGE), Input(2, 5, 5, 4), Output(2, 3, 3, 3, 4), Output(2, 4), *CONV,
+    ),
     "conv2d_normalised_applies": (IMAGE, (3, 3, 3, 4), *CONV),
     "conv2d_normalised_forward": (
         Input(*IMAGE), *[Input(*C)] * 4, Input(3, 3, 3, 4), Input(4), Output(2, 5, 5, 4), *CONV, "relu6",
