@@ -47,7 +47,8 @@ def _inverse(var: Any, eps: float) -> Any:
     return inv_std
 
 
-def _normalise(x: Any, gamma: Any, mean: Any, inv_std: Any, offset: Any, shortcut: Any, y: Any, name: str) -> None:
+def normalise(x: Any, gamma: Any, mean: Any, inv_std: Any, offset: Any, shortcut: Any, y: Any, name: str) -> None:
+    """``y = activation((x - mean) gamma inv_std + offset + shortcut)`` for x (M, C); `shortcut` may be None."""
     table, added = table_of(*x.shape), shortcut is not None
     arrays = flat(x), gamma, mean, inv_std, offset, flat(shortcut if added else x), flat(y)
     batch_norm_kernel(table.map(), *arrays, *x.shape, table.lanes, int(added), *BOUNDS[name])
@@ -126,7 +127,7 @@ def batch_norm_activation_forward_train(
     _check(x, y, shortcut)
     batch_norm_statistics(x, gamma, beta, mean, inv_std, offset, running_mean, running_var, momentum, eps)
     if x.size:
-        _normalise(x, gamma, mean, inv_std, offset, shortcut, y, activation)
+        normalise(x, gamma, mean, inv_std, offset, shortcut, y, activation)
 
 
 def batch_norm_statistics(
@@ -205,7 +206,7 @@ def batch_norm_activation_forward_inference(
     """
     _check(x, gamma, beta, running_mean, running_var, shortcut, y)
     if x.size:
-        _normalise(x, gamma, running_mean, _inverse(running_var, eps), beta, shortcut, y, activation)
+        normalise(x, gamma, running_mean, _inverse(running_var, eps), beta, shortcut, y, activation)
 
 
 def batch_norm_backward_train(

@@ -33,3 +33,9 @@ def room(purpose: str, count: int, dtype: Any = np.float32) -> Any:
 def one() -> Any:
     """An array of a single one: the factor of sums without a factor."""
     return toolkit.to_device(np.ones(1, np.float32))
+
+
+@functools.lru_cache(maxsize=64)
+def zeros(count: int) -> Any:
+    """So many zeros, for reading: the bias of a layer that has none."""
+    return toolkit.to_device(np.zeros(count, np.float32))
