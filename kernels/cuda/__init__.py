@@ -31,6 +31,13 @@ from kernels.cuda.activations import (
     tanh_backward,
     tanh_forward,
 )
+from kernels.cuda.attention import (
+    attention_backward,
+    attention_forward,
+)
+from kernels.cuda.augment import (
+    gather_images,
+)
 from kernels.cuda.channels import (
     channel_shuffle_backward,
     channel_shuffle_forward,
@@ -41,6 +48,29 @@ from kernels.cuda.conv import (
     conv2d_backward_data,
     conv2d_backward_weights,
     conv2d_forward,
+)
+from kernels.cuda.conv_each import (
+    conv2d_each_backward_data,
+    conv2d_each_backward_weights,
+    conv2d_each_forward,
+)
+from kernels.cuda.conv_norm import (
+    conv2d_norm_forward,
+)
+from kernels.cuda.conv_normalised import (
+    conv2d_normalised_applies,
+    conv2d_normalised_backward_weights,
+    conv2d_normalised_forward,
+)
+from kernels.cuda.conv_pool import (
+    conv2d_pool_applies,
+    conv2d_pool_backward,
+    conv2d_pool_forward,
+)
+from kernels.cuda.deform_conv import (
+    deform_conv2d_backward_data,
+    deform_conv2d_backward_weights,
+    deform_conv2d_forward,
 )
 from kernels.cuda.dropout import (
     dropout_backward,
@@ -133,6 +163,8 @@ __all__ = [
     "add_backward",
     "add_forward",
     "all_finite",
+    "attention_backward",
+    "attention_forward",
     "avg_pool2d_backward",
     "avg_pool2d_forward",
     "batch_norm_activation_backward_train",
@@ -152,12 +184,26 @@ __all__ = [
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",
+    "conv2d_each_backward_data",
+    "conv2d_each_backward_weights",
+    "conv2d_each_forward",
     "conv2d_forward",
+    "conv2d_norm_forward",
+    "conv2d_normalised_applies",
+    "conv2d_normalised_backward_weights",
+    "conv2d_normalised_forward",
+    "conv2d_pool_applies",
+    "conv2d_pool_backward",
+    "conv2d_pool_forward",
     "copy_columns",
+    "deform_conv2d_backward_data",
+    "deform_conv2d_backward_weights",
+    "deform_conv2d_forward",
     "dropout_backward",
     "dropout_forward",
     "fill",
     "fold_batch_norm",
+    "gather_images",
     "gelu_backward",
     "gelu_forward",
     "group_norm_backward",

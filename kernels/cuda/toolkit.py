@@ -45,6 +45,10 @@ if SIMULATED:
             return getattr(_simulator._get_kernel_context() or self._package, name)
 
     cuda = _Running(cuda)  # type: ignore[assignment]
+    # Outside of kernels a shape is a tuple, which can be read from its end.
+    from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray as _Array
+
+    _Array.shape = property(lambda array: array._ary.shape)
 
 
 class CudaError(RuntimeError):

@@ -54,3 +54,13 @@ def test_the_cpu_twin_has_the_same_parameters_in_the_same_order(name):
     assert twin is not None, f"kernels.cpu has no {name}"
     ours = list(inspect.signature(getattr(reference, name)).parameters)
     assert list(inspect.signature(twin).parameters) == ours
+
+
+@pytest.mark.parametrize("name", reference.__all__)
+def test_the_gpu_twin_has_the_same_parameters_in_the_same_order(name):
+    from kernels import cuda
+
+    twin = getattr(cuda, name, None)
+    assert twin is not None, f"kernels.cuda has no {name}"
+    ours = list(inspect.signature(getattr(reference, name)).parameters)
+    assert list(inspect.signature(twin).parameters) == ours

@@ -1,4 +1,4 @@
-"""These tests run networks on a GPU that is simulated: only where ``NUMBA_ENABLE_CUDASIM=1`` was set when Python began."""
+"""These tests run networks on a simulated GPU: only where ``NUMBA_ENABLE_CUDASIM=1`` was set when Python began."""
 
 from __future__ import annotations
 
