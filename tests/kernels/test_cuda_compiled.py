@@ -70,5 +70,5 @@ def test_the_inner_loop_of_products_is_mostly_multiply_adds(compiler, name):
     block = next(part for part in re.split(r"\n\$L\w+:", ptx) if part.count("fma.rn.f32") >= 64)
     instructions = re.findall(r"^\t(?:@%p\d+ )?([a-z]\S*)", block, re.MULTILINE)
     loop = instructions[instructions.index("ld.shared.v4.f32") :]
-    assert loop.count("fma.rn.f32") == 64
-    assert loop.count("ld.shared.v4.f32") == 4  # sixteen floats in four instructions
+    assert loop.count("fma.rn.f32") == 2 * 64
+    assert loop.count("ld.shared.v4.f32") == 2 * 4  # two steps, of sixteen floats in four instructions each
