@@ -44,11 +44,15 @@ FEW_BLOCKS = 80
 
 @dataclass(frozen=True)
 class Tile:
-    """A tile's side, the steps of K that are in shared memory at a time, and the side of a thread's part."""
+    """A tile's side, the steps of K that are in shared memory at a time, and the side of a thread's part.
+
+    So many steps are `unrolled`, a power of two: more would take so many registers that fewer blocks fit at a time.
+    """
 
     side: int
     depth: int
     part: int
+    unrolled: int
 
     @property
     def threads(self) -> int:
@@ -56,7 +60,7 @@ class Tile:
         return (self.side // self.part) ** 2
 
 
-LARGE, SMALL = Tile(128, 8, 8), Tile(64, 16, 4)
+LARGE, SMALL = Tile(128, 8, 8, unrolled=2), Tile(64, 16, 4, unrolled=4)
 #: Splits of the inner size are multiples of this.
 WHOLE = 16
 
@@ -148,12 +152,26 @@ def _make_parts(operand: Operand, tile: Tile) -> tuple[Callable, Callable]:
     return bring, put
 
 
+def _repeated(step: Callable, times: int, stride: int) -> Callable:
+    """A step of the inner loop so many times, each `stride` further on, with one test and one address for all."""
+    if times == 1:
+        return step
+    half, shift = _repeated(step, times // 2, stride), times // 2 * stride
+
+    @inner
+    def both(shared_left, shared_right, left, right, own_left, own_right, sums):
+        half(shared_left, shared_right, left, right, own_left, own_right, sums)
+        half(shared_left, shared_right, left + shift, right + shift, own_left, own_right, sums)
+
+    return both
+
+
 def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel:
     """A kernel that multiplies two operands; `name` is a part of its own."""
     bring_left, put_left = _make_parts(left, tile)
     bring_right, put_right = _make_parts(right, tile)
     locate_left, locate_right = left.locate, right.locate
-    side, depth, part = tile.side, tile.depth, tile.part
+    side, depth, part, unrolled = tile.side, tile.depth, tile.part, tile.unrolled
     line_floats = side + 4
     half = depth * line_floats
     both = 2 * half
@@ -162,18 +180,25 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
     fours = part // 4
 
     @inner
+    def multiply_step(shared_left, shared_right, left, right, own_left, own_right, sums):
+        """Add the products of one column of the left side and one row of the right one."""
+        for i in range(fours):
+            four = load4(shared_left, left + i * across * 4)
+            own_left[4 * i], own_left[4 * i + 1], own_left[4 * i + 2], own_left[4 * i + 3] = four
+            four = load4(shared_right, right + i * across * 4)
+            own_right[4 * i], own_right[4 * i + 1], own_right[4 * i + 2], own_right[4 * i + 3] = four
+        for i in range(part):
+            for j in range(part):
+                sums[i * part + j] += own_left[i] * own_right[j]
+
+    multiply_steps = _repeated(multiply_step, unrolled, line_floats)
+
+    @inner
     def multiply(shared_left, shared_right, begin, row, column, own_left, own_right, sums):
         """Add the products of the floats in one half of shared memory."""
-        for step in range(depth):
+        for step in range(0, depth, unrolled):
             line = begin + step * line_floats
-            for i in range(fours):
-                four = load4(shared_left, line + i * across * 4 + row)
-                own_left[4 * i], own_left[4 * i + 1], own_left[4 * i + 2], own_left[4 * i + 3] = four
-                four = load4(shared_right, line + i * across * 4 + column)
-                own_right[4 * i], own_right[4 * i + 1], own_right[4 * i + 2], own_right[4 * i + 3] = four
-            for i in range(part):
-                for j in range(part):
-                    sums[i * part + j] += own_left[i] * own_right[j]
+            multiply_steps(shared_left, shared_right, line + row, line + column, own_left, own_right, sums)
 
     @inner
     def finish(sums, bias, own_bias, result, row, column, group, split, sizes, activation, scale):

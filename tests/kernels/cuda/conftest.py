@@ -6,8 +6,12 @@ import os
 
 import pytest
 
+from tests import simulator
+
 if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
     collect_ignore_glob = ["test_*.py"]
+else:
+    simulator.install()
 
 
 @pytest.fixture

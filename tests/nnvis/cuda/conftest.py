@@ -6,8 +6,12 @@ import os
 
 import pytest
 
+from tests import simulator
+
 if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
     collect_ignore_glob = ["test_*.py"]
+else:
+    simulator.install()
 
 
 @pytest.fixture(autouse=True)
@@ -16,4 +20,4 @@ def small_blocks(monkeypatch):
     from kernels.cuda import launch, tiles
 
     monkeypatch.setattr(launch, "THREADS", 16)
-    monkeypatch.setattr(tiles, "fitting", lambda sizes: tiles.Tile(16, 4, 4))
+    monkeypatch.setattr(tiles, "fitting", lambda sizes: tiles.Tile(16, 4, 4, unrolled=1))
