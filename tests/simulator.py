@@ -7,8 +7,12 @@ later, what is not written yet.
 
 from __future__ import annotations
 
+import os
 import random
+import re
+import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -84,3 +88,22 @@ def install() -> None:
     module.syncthreads_count = lambda self, vote: int(_vote(vote).sum())
     module.syncthreads_and = lambda self, vote: int(_vote(vote).all())
     module.syncthreads_or = lambda self, vote: int(_vote(vote).any())
+
+
+def tests_passed(folder: Path) -> int:
+    """Run the tests of a folder in a process of their own, in which the simulator was chosen when Python began.
+
+    Returns
+    -------
+    int
+        How many passed, of which there are no others.
+    """
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1"}
+    environment.pop("PYTEST_ADDOPTS", None)
+    command = [sys.executable, "-m", "pytest", "-v", "-p", "no:cacheprovider", str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    passed = re.search(r"(\d+) passed", done.stdout)
+    assert passed, "nothing was run"
+    assert "skipped" not in done.stdout
+    return int(passed[1])

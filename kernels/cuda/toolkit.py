@@ -48,7 +48,7 @@ if SIMULATED:
     # Outside of kernels a shape is a tuple, which can be read from its end.
     from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray as _Array
 
-    _Array.shape = property(lambda array: array._ary.shape)
+    _Array.shape = property(lambda array: array._ary.shape)  # type: ignore[method-assign,assignment]
 
 
 class CudaError(RuntimeError):

@@ -36,7 +36,7 @@ def check_layer(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: in
     assert nv.Graph.from_json(graph.to_json()).to_json() == graph.to_json()
     reference = nv.Network(graph, device="reference", seed=seed)
     random = np.random.default_rng(seed)
-    _randomise(reference, random)
+    randomise(reference, random)
     # Distinct values: a step of 1e-6 never crosses a kink or changes which value is the largest.
     count = batch * graph.input_shape[0]
     x = (random.permutation(count) / count * 4 - 2 + 0.5 / count).reshape(batch, -1)
@@ -51,10 +51,10 @@ def check_layer(layer: Layer, *shapes: tuple[int, ...], batch: int = 2, seed: in
     gradients = reference.gradients()
     _check_against_differences(loss, reference.parameters.values | {"x": x}, gradients | {"x": dx}, random)
     if not any(n.layer.is_random for n in graph):
-        _check_fast(graph, reference, x, weights, training, dx, gradients)
+        check_fast(reference, x, weights, training)
 
 
-def _randomise(net: nv.Network, random: np.random.Generator) -> None:
+def randomise(net: nv.Network, random: np.random.Generator) -> None:
     """Parameters and running statistics away from their special initial values (0 and 1)."""
     for name, value in (net.parameters.values | net.buffers).items():
         value[...] = random.uniform(0.5, 1.5, value.shape) if "var" in name else random.normal(size=value.shape)
@@ -76,20 +76,24 @@ def _check_against_differences(loss, arrays, gradients, random, samples: int = 4
             assert abs(difference - gradients[name][at]) <= 1e-4 * scale, f"gradient of {name}{at}"
 
 
-def _check_fast(graph, reference, x, weights, training, dx, gradients) -> None:
-    fast = nv.Network(graph, device="cpu")
-    state = reference.state_dict()
+def check_fast(
+    reference: nv.Network, x: np.ndarray, weights: np.ndarray, training: bool = True, device: str = "cpu"
+) -> None:
+    """Assert that a device computes what the textbook one does: output, gradients of `weights`, running statistics."""
+    fast, state = nv.Network(reference.graph, device=device), reference.state_dict()
+    # Running statistics may have moved before: start both from the same ones.
     reference.training_passes = 0
-    # Running statistics have moved while differences were taken: start both from the same ones.
-    expected = reference.forward(x, training)
+    expected, dx = reference.forward(x, training), reference.backward(weights)
+    gradients, after = reference.gradients(), reference.state_dict()
     for _ in range(2):  # the second time kernel calls may be repeated as they were noted the first time
         fast.load_state_dict(state)
+        fast.training_passes = 0
         assert relative_error(fast.forward(x, training), expected) <= TOLERANCE, "output"
         assert relative_error(fast.backward(weights), dx) <= TOLERANCE, "gradient of the input"
         for name, gradient in fast.gradients().items():
             assert relative_error(gradient, gradients[name]) <= TOLERANCE, f"gradient of {name}"
-        for name, buffer in fast.buffers.items():
-            assert relative_error(buffer, reference.buffers[name]) <= TOLERANCE, name
+        for name, value in fast.state_dict().items():
+            assert relative_error(value, after[name]) <= TOLERANCE, name
         _spoil(fast)
 
 
@@ -97,6 +101,6 @@ def _spoil(net: nv.Network) -> None:
     """Make sure that the next pass finds nothing of this one."""
     for plan in net._plans.values():
         for array in [*getattr(plan, "gradients", {}).values(), *(flow.y for flow in plan.flows.values())]:
-            array.fill(np.nan)
+            net.device.memory.write(array, np.nan)
     for array in [*net.parameters.gradients.values(), *net.buffers.values(), *net.parameters.values.values()]:
-        array.fill(np.nan)
+        net.device.memory.write(array, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nnvis as nv
-from nnvis.device import get_device
+from kernels.cuda import toolkit
 from nnvis.losses import loss as find_loss
 from nnvis.probe import Probe
 from tests.nnvis.test_network import tangled
@@ -158,5 +158,54 @@ def test_kernels_are_compiled_in_advance_and_nothing_is_learned():
     assert all(done <= total for done, total, _ in seen)
 
 
-def test_there_is_a_device_of_that_name_in_the_simulator():
-    assert get_device("cuda").dtype == np.float32
+def copies_of_a_step(layers: int, monkeypatch) -> int:
+    """How often arrays go to the GPU or come back in one training step."""
+    middle = [layer for _ in range(layers) for layer in (nv.Linear(4), nv.BatchNorm1d(), nv.Sigmoid(), nv.Dropout(0.2))]
+    graph = nv.Sequential([*middle, nv.Linear(3)], input_shape=(4,))
+    trainer = nv.Trainer(nv.Network(graph, device="cuda"))
+    trainer.step(*batch_of(graph))
+    count = 0
+
+    def counted(copy):
+        def call(*arguments, **options):
+            nonlocal count
+            count += 1
+            return copy(*arguments, **options)
+
+        return call
+
+    array = type(trainer.net.parameters.flat_values)
+    with monkeypatch.context() as patched:
+        for name in ("copy_to_host", "copy_to_device"):
+            patched.setattr(array, name, counted(getattr(array, name)))
+        trainer.step(*batch_of(graph))
+    return count
+
+
+def test_a_step_copies_the_batch_and_what_the_loss_is_asked_for_whatever_the_number_of_layers(monkeypatch):
+    # There: images (by way of a waiting room, if the GPU is a real one) and labels. Back: losses, scores, and where the
+    # gradient starts, for those who look at the pass.
+    assert copies_of_a_step(1, monkeypatch) == copies_of_a_step(3, monkeypatch) == (5 if toolkit.SIMULATED else 6)
+
+
+def test_memory_is_planned_once(monkeypatch):
+    graph, made = small(), []
+    trainer = nv.Trainer(nv.Network(graph, device="cuda"))
+    for _ in range(2):  # batches take turns on their way
+        trainer.step(*batch_of(graph))
+    monkeypatch.setattr(toolkit, "empty", lambda *arguments: made.append(arguments))
+    trainer.step(*batch_of(graph))
+    assert not made
+
+
+def test_a_full_memory_is_said_in_one_sentence(monkeypatch):
+    def empty(count, dtype=np.float32):
+        raise toolkit.CudaError("make room for an array", "its memory is full", full=True)
+
+    net = nv.Network(small(), device="cuda")
+    monkeypatch.setattr(toolkit, "empty", empty)
+    with pytest.raises(
+        nv.errors.OutOfMemoryError, match=r"^The GPU could not make room for an array: its memory is full\.$"
+    ):
+        net.forward(batch_of(net.graph)[0])
+    assert net.state_dict()

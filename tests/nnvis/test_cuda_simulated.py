@@ -1,0 +1,11 @@
+"""Networks on the GPU, run in Python by Numba's simulator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.simulator import tests_passed
+
+
+def test_layers_and_networks_on_the_gpu_agree_with_the_textbook_in_the_simulator():
+    assert tests_passed(Path(__file__).parent / "cuda") > 100
