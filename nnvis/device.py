@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from nnvis import gpu
 from nnvis.errors import DeviceError
+from nnvis.memory import HostMemory, Memory
 
 #: ``progress(done, total, name)``
 Progress = Callable[[int, int, str], None]
@@ -17,19 +19,21 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Device:
-    """A set of kernels and the float type they work in.
+    """A set of kernels, the float type they work in, and where their arrays lie. This one computes in NumPy.
 
     Attributes
     ----------
     name : str
-        "cpu" (fast, float32) or "reference" (textbook, float64).
+        "cpu" (fast, float32), "cuda" (a GPU, float32) or "reference" (textbook, float64).
     kernels : module
     dtype : numpy.dtype
+    memory : Memory
     """
 
     name: str
-    kernels: ModuleType
+    kernels: Any
     dtype: np.dtype
+    memory: Memory
 
     def prepare(self, work: Callable[[], None], progress: Progress | None = None) -> int:
         """Compile every kernel that `work` calls, without doing the work; return how many were not cached.
@@ -41,30 +45,56 @@ class Device:
         progress : callable, optional
             Called as ``progress(done, total, kernel_name)``.
         """
-        if self.name != "cpu":
-            return 0
-        jit = importlib.import_module("kernels.cpu.jit")
-        with jit.recording() as needed:
-            work()
-        return importlib.import_module("kernels.cpu.compiling").compile_kernels(list(needed.values()), progress)
+        return 0
 
     def preparing(self, work: Callable[[], None]) -> Iterator[tuple[int, int, str]]:
         """:meth:`prepare` as a generator of ``(done, total, kernel_name)``: before each kernel, and at the end."""
-        if self.name != "cpu":
-            return
-        jit = importlib.import_module("kernels.cpu.jit")
-        with jit.recording() as needed:
-            work()
-        yield from importlib.import_module("kernels.cpu.compiling").compiling(list(needed.values()))
+        return iter(())
 
     def repeated(self, work: Callable[[], None], constants: bool = False) -> Callable[[], None]:
         """`work`, which is kernel calls with arguments that never change, without the Python between them.
 
         With `constants` weights do not change either, and what is computed of them alone is computed once.
         """
-        if self.name != "cpu":
-            return work
+        return work
+
+
+class CpuDevice(Device):
+    """Compiled kernels for this machine's processor."""
+
+    def prepare(self, work: Callable[[], None], progress: Progress | None = None) -> int:
+        return importlib.import_module("kernels.cpu.compiling").compile_kernels(self._needed(work), progress)
+
+    def preparing(self, work: Callable[[], None]) -> Iterator[tuple[int, int, str]]:
+        yield from importlib.import_module("kernels.cpu.compiling").compiling(self._needed(work))
+
+    def _needed(self, work: Callable[[], None]) -> list:
+        with importlib.import_module("kernels.cpu.jit").recording() as needed:
+            work()
+        return list(needed.values())
+
+    def repeated(self, work: Callable[[], None], constants: bool = False) -> Callable[[], None]:
         return importlib.import_module("kernels.cpu.repeat").Repeated(work, constants)
+
+
+class CudaDevice(Device):
+    """Compiled kernels for a GPU."""
+
+    def prepare(self, work: Callable[[], None], progress: Progress | None = None) -> int:
+        total = 0
+        for done, total, name in self.preparing(work):
+            if progress:
+                progress(done, total, name)
+        return total
+
+    def preparing(self, work: Callable[[], None]) -> Iterator[tuple[int, int, str]]:
+        jit = gpu.module("jit")
+        with jit.recording() as needed:
+            work()
+        yield from jit.compiling(list(needed.values()))
+
+    def repeated(self, work: Callable[[], None], constants: bool = False) -> Callable[[], None]:
+        return gpu.translated(gpu.module("repeat").Repeated(work, constants))
 
 
 #: Names for ``device=``, with what each is.
@@ -83,15 +113,46 @@ def get_device(name: str) -> Device:
     DeviceError
         Unknown name, or no such device in this machine.
     """
+    if name in DEVICES:
+        _check_owner()
     if name == "cpu":
-        _check_owner()
-        return Device(name, importlib.import_module("kernels.cpu"), np.dtype(np.float32))
+        return CpuDevice(name, importlib.import_module("kernels.cpu"), np.dtype(np.float32), HostMemory())
     if name == "reference":
-        _check_owner()
-        return Device(name, importlib.import_module("kernels.reference"), np.dtype(np.float64))
+        return Device(name, importlib.import_module("kernels.reference"), np.dtype(np.float64), HostMemory())
     if name == "cuda":
-        raise DeviceError("Device 'cuda' cannot be used: this version does not compute on GPUs yet; use --device cpu.")
+        return CudaDevice(name, gpu.module(), np.dtype(np.float32), gpu.module("memory"))
     raise DeviceError(f"There is no device {name!r}; known are {', '.join(DEVICES)}.")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device as this machine has it.
+
+    Attributes
+    ----------
+    name : str
+    usable : bool
+    description : str
+        What it is; or, in one sentence, why it cannot be used.
+    """
+
+    name: str
+    usable: bool
+    description: str
+
+
+def places() -> list[Place]:
+    """All devices, those that this machine lacks among them."""
+    return [_place(name, what) for name, what in DEVICES.items()]
+
+
+def _place(name: str, what: str) -> Place:
+    try:
+        get_device(name)
+    except DeviceError as error:
+        return Place(name, False, str(error))
+    details = {"cpu": cpu_description, "cuda": gpu.description}
+    return Place(name, True, f"{what} ({details[name]()})" if name in details else what)
 
 
 def _check_owner() -> None:

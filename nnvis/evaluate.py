@@ -68,13 +68,14 @@ def evaluate(
     chosen, source = find_loss(loss), _source(data, part, batch_size, normalise)
     _check_examples(net, source.shape)
     chosen.check_output(net.output_shape)
-    total = Accumulator(chosen, math.prod(net.output_shape))
+    total, bound = Accumulator(chosen, math.prod(net.output_shape)), None
     with contextlib.closing(source.batches()) as batches:
         for x, targets in batches:
             output = net.start_pass(x, Mode()).run_forward()
-            bound = chosen.bind(net.device, output)
+            if bound is None or bound.output is not output:
+                bound = chosen.bind(net.device, output)
             bound(targets)
-            total.update(output, np.asarray(targets), bound.losses)
+            total.update(net.device.memory.look(output), np.asarray(targets), bound.losses)
             if progress:
                 progress(total.count, source.count)
     return total.result()
@@ -131,7 +132,7 @@ def predict_normalised(
         if batch.dtype == np.uint8 or mean is not None:
             batch = normalised(batch, mean, std)
         output = net.start_pass(batch, Mode()).run_forward()
-        found[start : start + batch_size] = probabilities(output, decide)
+        found[start : start + batch_size] = probabilities(net.device.memory.look(output), decide)
         if progress:
             progress(min(len(x), start + batch_size), len(x))
     return found

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nnvis.plan import Plan
 
 LOSSES: dict[str, type[Loss]] = {}
+#: Shape of a work array, and its NumPy type; None means that of the outputs.
+Work = tuple[tuple[int, ...], str | None]
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Loss:
     name: ClassVar[str] = ""
     #: Where the classes are: "argmax" of the outputs, "threshold" (an output above 0 says yes), or "none".
     decision: ClassVar[str] = "none"
-    #: Both passes are kernel calls alone, on targets that were copied to the work array "targets" and checked.
+    #: Both passes are kernel calls alone, whose arguments follow from the arrays and not from what these hold.
     repeats: ClassVar[bool] = False
 
     def __init_subclass__(cls, **kwargs: Any):
@@ -51,20 +53,20 @@ class Loss:
         """
         raise NotImplementedError
 
-    def bind(self, device: Device, output: np.ndarray, gradient: np.ndarray | None = None) -> BoundLoss:
+    def bind(self, device: Device, output: Any, gradient: Any = None) -> BoundLoss:
         """The loss of what will lie in `output` (N, ...); calling it writes into `gradient`, if given."""
         return BoundLoss(self, device, output, gradient)
 
-    def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        """Work arrays."""
+    def work(self, shape: tuple[int, ...]) -> dict[str, Work]:
+        """Work arrays for an output of this `shape` (N, ...)."""
         return {}
 
-    def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
-        """Fill ``at.losses``."""
+    def forward(self, kernels: Any, at: BoundLoss) -> None:
+        """Fill ``at.per_example`` with the loss of each output, given the work array "targets"."""
         raise NotImplementedError
 
-    def backward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
-        """Fill ``at.gradient``, the gradient of the mean of ``at.losses``."""
+    def backward(self, kernels: Any, at: BoundLoss) -> None:
+        """Fill ``at.gradient``, the gradient of the mean of them."""
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:
@@ -77,32 +79,36 @@ class BoundLoss:
 
     Attributes
     ----------
-    output, gradient : ndarray, (N, ...)
+    output, gradient, per_example : array of the device, (N, ...) and (N,)
+    work : dict of str to array of the device
+        The targets and what else the loss asks for.
     losses : ndarray, (N,)
         Loss of each example, after a call.
     """
 
-    def __init__(self, loss: Loss, device: Device, output: np.ndarray, gradient: np.ndarray | None):
+    def __init__(self, loss: Loss, device: Device, output: Any, gradient: Any):
         self.loss, self.output, self.gradient = loss, output, gradient
-        self._kernels = device.kernels
-        self.losses = np.zeros(len(output), device.dtype)
-        self.work = loss.work(output)
-        self._again = device.repeated(lambda: self._compute(self.work["targets"])) if loss.repeats else None
+        self._kernels, self._memory, self._dtype = device.kernels, device.memory, device.dtype
+        self._shape = tuple(output.shape)
+        self.per_example = self._array((self._shape[0],), None)
+        self.work = {name: self._array(*each) for name, each in loss.work(self._shape).items()}
+        self._compute = device.repeated(self._passes) if loss.repeats else self._passes
+
+    def _array(self, shape: tuple[int, ...], dtype: str | None) -> Any:
+        kind = self._dtype if dtype is None else np.dtype(dtype)
+        return self._memory.zeros(math.prod(shape) * kind.itemsize).view(kind).reshape(shape)
 
     def __call__(self, targets: Any) -> float:
         """Mean loss for these targets (N,) or (N, ...)."""
-        checked = self.loss.check_targets(targets, self.output.shape)
-        if self._again is None:
-            self._compute(checked)
-        else:
-            self.work["targets"][...] = checked
-            self._again()
+        self._memory.write(self.work["targets"], self.loss.check_targets(targets, self._shape))
+        self._compute()
+        self.losses = self._memory.look(self.per_example)
         return float(self.losses.sum(dtype=np.float64)) / self.losses.size
 
-    def _compute(self, targets: np.ndarray) -> None:
-        self.loss.forward(self._kernels, self, targets)
+    def _passes(self) -> None:
+        self.loss.forward(self._kernels, self)
         if self.gradient is not None:
-            self.loss.backward(self._kernels, self, targets)
+            self.loss.backward(self._kernels, self)
 
 
 class PlanLoss:
@@ -115,6 +121,7 @@ class PlanLoss:
 
     def __init__(self, loss: Loss, plan: Plan):
         self.plan = plan
+        self._scale = plan.device.kernels.scale_forward
         gradients = plan.output_gradients
         self._parts = [
             (weight, loss.bind(plan.device, plan.outputs[name], gradients[name]))
@@ -127,7 +134,7 @@ class PlanLoss:
         for weight, bound in self._parts:
             total += weight * bound(targets)
             if weight != 1 and bound.gradient is not None:
-                bound.gradient *= weight
+                self._scale(bound.gradient, bound.gradient, weight)
         return total
 
 
@@ -185,14 +192,15 @@ class CrossEntropy(Loss):
             )
         return labels
 
-    def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        return {"probs": np.zeros_like(output), "targets": np.zeros(len(output), np.int64)}
+    def work(self, shape: tuple[int, ...]) -> dict[str, Work]:
+        return {"probs": (shape, None), "targets": (shape[:1], "int64")}
 
-    def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
-        kernels.softmax_cross_entropy_forward(at.output, targets, at.work["probs"], at.losses, self.label_smoothing)
+    def forward(self, kernels: Any, at: BoundLoss) -> None:
+        targets, probs = at.work["targets"], at.work["probs"]
+        kernels.softmax_cross_entropy_forward(at.output, targets, probs, at.per_example, self.label_smoothing)
 
-    def backward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
-        scale = 1.0 / at.losses.size
+    def backward(self, kernels: Any, at: BoundLoss) -> None:
+        targets, scale = at.work["targets"], 1.0 / at.per_example.size
         kernels.softmax_cross_entropy_backward(at.work["probs"], targets, at.gradient, self.label_smoothing, scale)
 
 
@@ -216,17 +224,14 @@ class _Elementwise(Loss):
             )
         return array.reshape(shape)
 
-    def work(self, output: np.ndarray) -> dict[str, np.ndarray]:
-        return {"targets": np.zeros_like(output)}
+    def work(self, shape: tuple[int, ...]) -> dict[str, Work]:
+        return {"targets": (shape, None)}
 
-    def forward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
-        np.copyto(at.work["targets"], targets, casting="unsafe")
-        getattr(kernels, f"{self.function}_forward")(_rows(at.output), _rows(at.work["targets"]), at.losses)
+    def forward(self, kernels: Any, at: BoundLoss) -> None:
+        getattr(kernels, f"{self.function}_forward")(_rows(at.output), _rows(at.work["targets"]), at.per_example)
 
-    def backward(self, kernels: Any, at: BoundLoss, targets: np.ndarray) -> None:
-        gradient = at.gradient
-        assert gradient is not None
-        arrays = _rows(at.output), _rows(at.work["targets"]), _rows(gradient)
+    def backward(self, kernels: Any, at: BoundLoss) -> None:
+        arrays = _rows(at.output), _rows(at.work["targets"]), _rows(at.gradient)
         getattr(kernels, f"{self.function}_backward")(*arrays, 1.0 / at.output.size)
 
 
@@ -259,7 +264,7 @@ class MSE(_Elementwise):
     function: ClassVar[str] = "mse"
 
 
-def _rows(array: np.ndarray) -> np.ndarray:
+def _rows(array: Any) -> Any:
     return array if array.ndim == 2 else array.reshape(len(array), -1)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -105,20 +106,62 @@ def _gigabytes(nbytes: float) -> str:
     return f"{nbytes / 1e9:,.1f} GB"
 
 
-class Arena:
-    """One block of memory that grows when a plan needs more."""
+class Memory(Protocol):
+    """Where a device's arrays lie, and the way there and back. Arrays of the host are NumPy's."""
 
-    def __init__(self) -> None:
-        self.block = aligned_bytes(0)
+    def zeros(self, nbytes: int) -> Any:
+        """An array of so many zero bytes, which starts on a cache line; OutOfMemoryError if there is no room."""
+
+    def write(self, target: Any, values: Any) -> None:
+        """Give `target` these numbers of the host, or this one number everywhere."""
+
+    def upload(self, target: Any, values: np.ndarray) -> None:
+        """:meth:`write` for a batch, without waiting for what the device is computing."""
+
+    def read(self, array: Any) -> np.ndarray:
+        """A copy of `array` on the host."""
+
+    def look(self, array: Any) -> np.ndarray:
+        """The numbers of `array` for the host to look at: the array itself where that can be done."""
+
+
+class HostMemory:
+    """The memory of the host."""
+
+    zeros = staticmethod(aligned_bytes)
+
+    def write(self, target: np.ndarray, values: Any) -> None:
+        np.copyto(target, values, casting="unsafe")
+
+    upload = write
+
+    def read(self, array: np.ndarray) -> np.ndarray:
+        return array.copy()
+
+    def look(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+
+class Arena:
+    """One block of memory that grows when a plan needs more.
+
+    Parameters
+    ----------
+    memory : Memory
+    """
+
+    def __init__(self, memory: Memory):
+        self._memory = memory
+        self.block = memory.zeros(0)
 
     def reserve(self, nbytes: int) -> bool:
         """Make room; True if the block moved, so that older views are void."""
         if nbytes <= self.block.size:
             return False
-        self.block = aligned_bytes(nbytes)
+        self.block = self._memory.zeros(nbytes)
         return True
 
-    def view(self, storage: Storage, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    def view(self, storage: Storage, shape: tuple[int, ...], dtype: np.dtype) -> Any:
         """The array of this `shape` in `storage`."""
         nbytes = math.prod(shape) * dtype.itemsize
         return self.block[storage.offset : storage.offset + nbytes].view(dtype).reshape(shape)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nnvis.device import get_device
 from nnvis.errors import CheckpointError, ConfigError, NnvisError, ShapeError
 from nnvis.graph import INPUT, Graph
-from nnvis.layers.base import describe
+from nnvis.layers.base import Buffer, describe
 from nnvis.memory import Arena
 from nnvis.parameters import Parameters
 from nnvis.plan import Mode, Plan
@@ -38,7 +40,7 @@ class Network:
     ----------
     graph : Graph
     device : str
-        "cpu" (float32, fast) or "reference" (float64, textbook NumPy).
+        "cpu" (float32, fast), "cuda" (float32, on a GPU) or "reference" (float64, textbook NumPy).
     seed : int
         Initial weights and dropout masks are functions of it.
     precision : str
@@ -68,12 +70,10 @@ class Network:
         self.seed, self.precision = int(seed), precision
         #: Number of training passes so far; dropout masks depend on it.
         self.training_passes = 0
-        self.parameters = Parameters(self.graph, self.device.dtype)
+        self.parameters = Parameters(self.graph, self.device)
         self.parameters.initialise(self.seed)
-        self.buffers = {
-            name: np.full(spec.shape, spec.value, self.device.dtype) for name, spec in self.graph.buffer_specs().items()
-        }
-        self._arena = Arena()
+        self.buffers = {name: self._buffer(spec) for name, spec in self.graph.buffer_specs().items()}
+        self._arena = Arena(self.device.memory)
         self._plans: dict[tuple, Plan] = {}
         #: How many :meth:`frozen` blocks are open, and for which version of the weights their plans are bound.
         self._frozen, self._frozen_version = 0, -1
@@ -82,6 +82,12 @@ class Network:
 
     def __repr__(self) -> str:
         return f"Network({self.graph!r}, {self.graph.num_parameters():,} parameters, {self.device.name})"
+
+    def _buffer(self, spec: Buffer) -> Any:
+        memory, dtype = self.device.memory, self.device.dtype
+        made = memory.zeros(math.prod(spec.shape) * dtype.itemsize).view(dtype).reshape(spec.shape)
+        memory.write(made, spec.value)
+        return made
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -109,7 +115,7 @@ class Network:
         ndarray, (N, *output_shape)
         """
         plan = self.start_pass(x, Mode(training, backward=training, input_gradient=training))
-        return plan.run_forward().copy()
+        return self.device.memory.read(plan.run_forward())
 
     def backward(self, dy: np.ndarray, aux: Mapping[str, np.ndarray] | None = None) -> np.ndarray:
         """Propagate a gradient through the pass that :meth:`forward` ran last.
@@ -134,7 +140,7 @@ class Network:
             expected = self._require_last().plan.output.shape
             raise ShapeError(f"backward() expects a gradient of the output's shape {expected}, not {dy.shape}.")
         self.finish_pass({self.graph.output.name: dy, **(aux or {})})
-        return self._require_last().plan.gradients[INPUT].copy()
+        return self.device.memory.read(self._require_last().plan.gradients[INPUT])
 
     def start_pass(self, x: np.ndarray, mode: Mode) -> Plan:
         """Bind memory for a pass over `x` and copy `x` there; the caller runs the returned plan."""
@@ -147,7 +153,7 @@ class Network:
         if self._frozen and mode.training:
             raise NnvisError("The network is frozen: nothing can be trained within 'with net.frozen()'.")
         plan = self.plan(len(x), mode)
-        np.copyto(plan.input, x, casting="unsafe")
+        self.device.memory.upload(plan.input, x)
         plan.set_keys(lambda name: self._key(name, self.training_passes), replay=False)
         self._last = _Pass(plan, self.training_passes, self.parameters.version)
         self.training_passes += mode.training
@@ -160,12 +166,12 @@ class Network:
 
         `after` is called with the name of each node that has just computed.
         """
-        last = self._require_last()
+        last, memory = self._require_last(), self.device.memory
         gradients = last.plan.output_gradients
         if dys is not None:
             for name, gradient in gradients.items():
-                gradient[...] = dys.get(name, 0.0)
-        last.dys = {name: gradient.copy() for name, gradient in gradients.items()}
+                memory.write(gradient, dys.get(name, 0.0))
+        last.dys = {name: memory.read(gradient) for name, gradient in gradients.items()}
         last.plan.run_backward(after)
 
     def plan(self, batch: int, mode: Mode, watched: frozenset[str] | None = None) -> Plan:
@@ -247,9 +253,9 @@ class Network:
     def activation(self, name: str) -> np.ndarray:
         """Output of a node in the latest pass, (N, *shape)."""
         if name == INPUT:
-            return self._require_last().plan.input.copy()
+            return self.device.memory.read(self._require_last().plan.input)
         self._ensure_kept(self.graph[name].name)
-        return self._require_last().plan.flows[name].y.copy()
+        return self.device.memory.read(self._require_last().plan.flows[name].y)
 
     def activation_gradient(self, name: str) -> np.ndarray:
         """Gradient of the loss with respect to a node's output in the latest pass, (N, *shape)."""
@@ -260,7 +266,7 @@ class Network:
             raise NnvisError("The latest pass ran forward only; call backward() before asking for gradients.")
         if name not in last.plan.gradients:
             raise NnvisError(f"No gradient flows through {name!r}: nothing before it has parameters.")
-        return last.plan.gradients[name].copy()
+        return self.device.memory.read(last.plan.gradients[name])
 
     def _ensure_kept(self, name: str) -> None:
         last = self._require_last()
@@ -277,9 +283,9 @@ class Network:
                 "The weights have changed since the latest pass, so it cannot be looked at any more; "
                 "call watch(name) before the step."
             )
-        x = last.plan.input.copy()
+        x = self.device.memory.read(last.plan.input)
         plan = self.plan(last.plan.batch, mode, watched)
-        plan.input[...] = x
+        self.device.memory.write(plan.input, x)
         plan.set_keys(lambda name: self._key(name, last.step), replay=True)
         plan.run_forward()
         self._last = _Pass(plan, last.step, last.version)
@@ -290,19 +296,23 @@ class Network:
         """Name of the first node, in execution order, whose output in the latest pass holds NaN or infinity."""
         self._replay(self._require_last().plan.mode, frozenset(n.name for n in self.graph.order()))
         plan = self._require_last().plan
-        if not np.isfinite(plan.input).all():
+        look = self.device.memory.look
+        if not np.isfinite(look(plan.input)).all():
             return INPUT
-        return next((n.name for n in plan.nodes if not np.isfinite(plan.flows[n.name].y).all()), None)
+        return next((n.name for n in plan.nodes if not np.isfinite(look(plan.flows[n.name].y)).all()), None)
 
     # --- weights ------------------------------------------------------------------------------------------
 
     def gradients(self) -> dict[str, np.ndarray]:
         """Gradient of every parameter from the latest backward pass, by name."""
-        return {name: value.copy() for name, value in self.parameters.gradients.items()}
+        return self._read(self.parameters.gradients)
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of all parameters and buffers by name: ``conv1.weight``, ``bn1.running_mean``."""
-        return {name: value.copy() for name, value in (self.parameters.values | self.buffers).items()}
+        return self._read(self.parameters.values | self.buffers)
+
+    def _read(self, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        return {name: self.device.memory.read(value) for name, value in arrays.items()}
 
     def load_state_dict(self, state: dict[str, np.ndarray], strict: bool = True) -> None:
         """Take over parameters and buffers.
@@ -323,13 +333,13 @@ class Network:
             _check_names(own, state)
         shared = [name for name in own if name in state]
         for name in shared:
-            if np.shape(state[name]) != own[name].shape:
+            if np.shape(state[name]) != tuple(own[name].shape):
                 raise CheckpointError(
                     f"The saved {name} has shape {describe(np.shape(state[name]))} but the network's has "
                     f"{describe(own[name].shape)}."
                 )
         for name in shared:
-            own[name][...] = state[name]
+            self.device.memory.write(own[name], state[name])
         self.parameters.version += 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -43,16 +44,21 @@ Observer = Callable[[NodeRecord], None]
 
 def forward_record(plan: Plan, node: str) -> NodeRecord:
     """What `node` did on the way forward."""
-    flow = plan.flows[node]
-    return NodeRecord("forward", node, tuple(x.copy() for x in flow.xs), flow.y.copy(), _copies(flow.params))
+    flow, read = plan.flows[node], plan.device.memory.read
+    return NodeRecord("forward", node, tuple(map(read, flow.xs)), read(flow.y), _copies(plan, flow.params))
+
+
+def loss_record(plan: Plan, loss: float) -> NodeRecord:
+    """The loss, and the gradient that it starts."""
+    return NodeRecord("loss", None, output=plan.device.memory.read(plan.output_gradient), loss=loss)
 
 
 def backward_record(plan: Plan, node: str) -> NodeRecord:
     """What `node` did on the way back."""
-    flow = plan.flows[node]
-    handed_on = tuple(dx.copy() for dx in flow.dxs if dx is not None)
-    return NodeRecord("backward", node, handed_on, flow.dy.copy(), _copies(flow.grads))
+    flow, read = plan.flows[node], plan.device.memory.read
+    handed_on = tuple(read(dx) for dx in flow.dxs if dx is not None)
+    return NodeRecord("backward", node, handed_on, read(flow.dy), _copies(plan, flow.grads))
 
 
-def _copies(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: array.copy() for name, array in arrays.items()}
+def _copies(plan: Plan, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: plan.device.memory.read(array) for name, array in arrays.items()}

@@ -17,7 +17,6 @@ import numpy as np
 
 from nnvis.device import Device
 from nnvis.errors import CheckpointError, ConfigError, UnknownNameError
-from nnvis.memory import aligned_bytes
 from nnvis.parameters import Parameters
 
 #: ``apply(lr, step, grad_scale)`` updates one stretch of the flat arrays.
@@ -239,10 +238,10 @@ class Updater:
     """
 
     def __init__(self, optimizer: Optimizer, parameters: Parameters, device: Device):
-        self.optimizer, self.parameters = optimizer, parameters
+        self.optimizer, self.parameters, self._memory = optimizer, parameters, device.memory
         self.step = 0
-        size, dtype = parameters.flat_values.size, device.dtype
-        self._states = {name: aligned_bytes(size * dtype.itemsize).view(dtype) for name in optimizer.states}
+        nbytes, dtype = parameters.flat_values.size * device.dtype.itemsize, device.dtype
+        self._states = {name: device.memory.zeros(nbytes).view(dtype) for name in optimizer.states}
         self._applies = [self._apply(device.kernels, *part) for part in self._parts() if part[0].stop > part[0].start]
 
     def _parts(self) -> list[tuple[slice, float, float]]:
@@ -277,7 +276,7 @@ class Updater:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """Copies of the state by name, such as ``momentum/conv1.weight``, and the number of updates as ``step``."""
-        named = {f"{state}/{name}": view.copy() for state, name, view in self._named()}
+        named = {f"{state}/{name}": self._memory.read(view) for state, name, view in self._named()}
         return named | {"step": np.array(self.step, np.int64)}
 
     def load_state_dict(self, state: dict[str, np.ndarray]) -> None:
@@ -289,19 +288,19 @@ class Updater:
                 "with these parameters; go on with the optimiser that it was saved from."
             )
         for name, view in views.items():
-            if np.shape(state[name]) != view.shape:
-                raise CheckpointError(f"The saved {name} has shape {np.shape(state[name])}, not {view.shape}.")
+            if np.shape(state[name]) != tuple(view.shape):
+                raise CheckpointError(f"The saved {name} has shape {np.shape(state[name])}, not {tuple(view.shape)}.")
         for name, view in views.items():
-            view[...] = state[name]
+            self._memory.write(view, state[name])
         self.step = int(state["step"])
 
     def adopt(self, other: Updater) -> None:
         """Take over the number of updates, and the state arrays that both optimisers have."""
         self.step = other.step
         for name in set(self._states) & set(other._states):
-            self._states[name][...] = other._states[name]
+            self._memory.write(self._states[name], self._memory.look(other._states[name]))
 
-    def _named(self) -> list[tuple[str, str, np.ndarray]]:
+    def _named(self) -> list[tuple[str, str, Any]]:
         return [
             (state, name, view)
             for state, flat in self._states.items()

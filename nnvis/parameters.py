@@ -6,11 +6,11 @@ vectors (biases, scales) after them, so that a penalty can be confined to the we
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
+from nnvis.device import Device
 from nnvis.graph import Graph
 from nnvis.init import stream
-from nnvis.memory import aligned_bytes
 
 _FLOATS_PER_LINE = 16
 #: Values drawn at a time: they come in float64, twice the size of what they are for.
@@ -23,12 +23,12 @@ class Parameters:
     Parameters
     ----------
     graph : Graph
-    dtype : numpy.dtype
+    device : Device
 
     Attributes
     ----------
-    values, gradients : dict of str to ndarray
-    flat_values, flat_gradients : ndarray, 1-D
+    values, gradients : dict of str to array of the device
+    flat_values, flat_gradients : array of the device, 1-D
         Padded with zeros so that each parameter starts on a cache line.
     weights : slice
         The part of the flat arrays that holds weights; the rest holds vectors.
@@ -36,11 +36,12 @@ class Parameters:
         Grows whenever the values change.
     """
 
-    def __init__(self, graph: Graph, dtype: np.dtype):
-        self._graph = graph
+    def __init__(self, graph: Graph, device: Device):
+        self._graph, self._memory, dtype = graph, device.memory, device.dtype
         self._specs = graph.parameter_specs()
         ordered = sorted(self._specs, key=lambda name: len(self._specs[name].shape) < 2)
-        places, size = {}, 0
+        places: dict[str, slice] = {}
+        size = 0
         weights_end = 0
         for name in ordered:
             spec = self._specs[name]
@@ -49,31 +50,23 @@ class Parameters:
             if len(spec.shape) > 1:
                 weights_end = size
         self.weights = slice(0, weights_end)
-        self.flat_values = aligned_bytes(size * dtype.itemsize).view(dtype)
-        self.flat_gradients = aligned_bytes(size * dtype.itemsize).view(dtype)
-        self.values = self._views(self.flat_values, places)
-        self.gradients = self._views(self.flat_gradients, places)
+        self._places = places
+        self.flat_values = device.memory.zeros(size * dtype.itemsize).view(dtype)
+        self.flat_gradients = device.memory.zeros(size * dtype.itemsize).view(dtype)
+        self.values = self.views(self.flat_values)
+        self.gradients = self.views(self.flat_gradients)
         self.version = 0
 
-    def _views(self, flat: np.ndarray, places: dict[str, slice]) -> dict[str, np.ndarray]:
-        return {name: flat[places[name]].reshape(spec.shape) for name, spec in self._specs.items()}
-
-    def views(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+    def views(self, flat: Any) -> dict[str, Any]:
         """The parts of an array of the same flat layout, such as an optimiser's momentum, by parameter name."""
-        start = self.flat_values.ctypes.data
-        item = self.flat_values.itemsize
-        made = {}
-        for name, value in self.values.items():
-            offset = (value.ctypes.data - start) // item
-            made[name] = flat[offset : offset + value.size].reshape(value.shape)
-        return made
+        return {name: flat[self._places[name]].reshape(spec.shape) for name, spec in self._specs.items()}
 
     def initialise(self, seed: int) -> None:
         """Draw new initial values; each parameter's depend on `seed` and its name alone."""
         for name, spec in self._specs.items():
             init = spec.init if spec.chosen or self._graph.init is None else self._graph.init
-            flat, random = self.values[name].reshape(-1), stream(seed, name)
-            for start in range(0, flat.size, _PIECE):
+            flat, random = self.flat_values[self._places[name]], stream(seed, name)
+            for start in range(0, spec.size, _PIECE):
                 piece = flat[start : start + _PIECE]
-                piece[...] = init.sample(piece.shape, spec.fan_in, spec.fan_out, random)
+                self._memory.write(piece, init.sample(piece.shape, spec.fan_in, spec.fan_out, random))
         self.version += 1

@@ -390,7 +390,7 @@ class Plan:
     def run_backward(self, after: Callable[[str], None] | None = None) -> None:
         """Run all nodes backward on what lies in :attr:`output_gradients`; `after` as in :meth:`run_forward`."""
         for gradient in self._idle:
-            gradient.fill(0)
+            self.device.memory.write(gradient, 0)
         _run(self._backward_calls, after)
 
 

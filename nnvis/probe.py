@@ -7,8 +7,9 @@ every step assigns them anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ class Probe:
     """
 
     def __init__(self, net: Network, loss: Loss):
-        self.net, self.loss = net, loss
+        self.net, self.loss, self._memory = net, loss, net.device.memory
         self._before: np.ndarray | None = None
         self._ratios: dict[str, float] = {}
 
@@ -84,7 +85,7 @@ class Probe:
 
     def before_step(self) -> None:
         """Remember the parameters, so that :meth:`after_step` can measure the update."""
-        self._before = self.net.parameters.flat_values.copy()
+        self._before = self._memory.read(self.net.parameters.flat_values)
 
     def after_step(self) -> None:
         """Measure the update of the step since :meth:`before_step`."""
@@ -92,7 +93,8 @@ class Probe:
             return
         old = self.net.parameters.views(self._before)
         sums: dict[str, list[float]] = {}
-        for name, value in self.net.parameters.values.items():
+        for name, array in self.net.parameters.values.items():
+            value = self._memory.look(array)
             node, sizes = name.rpartition(".")[0], (np.sum((value - old[name]) ** 2), np.sum(value**2))
             total = sums.setdefault(node, [0.0, 0.0])
             total[0] += float(sizes[0])
@@ -140,28 +142,34 @@ class Probe:
         known = {node.name for node in self.net.graph.order(aux=False)}
         wanted = frozenset(nodes) & known
         plan = self.net.plan(len(x), Mode(), wanted)
-        np.copyto(plan.input, x, casting="unsafe")
+        self._memory.write(plan.input, x)
         plan.run_forward()
-        return {name: plan.flows[name].y.copy() for name in wanted}
+        return {name: self._memory.read(plan.flows[name].y) for name in wanted}
 
     def _plan(self, x: np.ndarray) -> Plan:
         everything = frozenset(node.name for node in self.net.graph.order())
         plan = self.net.plan(len(x), _TRAINING, everything)
-        np.copyto(plan.input, x, casting="unsafe")
+        self._memory.write(plan.input, x)
         plan.set_keys(lambda name: hash_key(self.net.seed, name), replay=True)
         return plan
 
     def _statistics(self, plan: Plan, node: str, kind: str, gradients: bool) -> NodeStatistics:
-        y, dy = plan.flows[node].y, plan.gradients.get(node) if gradients else None
-        values = [v for n, v in self.net.parameters.values.items() if n.rpartition(".")[0] == node]
-        grads = [g for n, g in self.net.parameters.gradients.items() if gradients and n.rpartition(".")[0] == node]
-        weight = self.net.parameters.values.get(f"{node}.weight")
+        look = self._memory.look
+        y, dy = look(plan.flows[node].y), look(plan.gradients[node]) if gradients and node in plan.gradients else None
+        values = self._of_node(node, self.net.parameters.values)
+        grads = list(self._of_node(node, self.net.parameters.gradients).values()) if gradients else []
+        weight = values.get("weight")
         return NodeStatistics(
             node, kind, histogram(y), None if dy is None else histogram(dy), dead_share(kind, y),
             saturated_share(kind, y), _norm(grads or ([] if dy is None else [dy])),
             0.0 if dy is None else float(np.mean(np.abs(dy))), None if weight is None else histogram(weight),
-            _norm(values), self._ratios.get(node),
+            _norm(list(values.values())), self._ratios.get(node),
         )  # fmt: skip
+
+    def _of_node(self, node: str, arrays: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """The arrays among these that belong to a node, by their own names."""
+        split = {name: name.rpartition(".") for name in arrays}
+        return {own: self._memory.look(arrays[name]) for name, (owner, _, own) in split.items() if owner == node}
 
 
 def hash_key(seed: int, name: str) -> int:
@@ -203,7 +211,7 @@ def saturated_share(kind: str, y: np.ndarray) -> float | None:
 def compatible_state(state: dict[str, np.ndarray], net: Network) -> dict[str, np.ndarray]:
     """The arrays of `state` that fit `net` by name and shape: what an edited network keeps of its training."""
     own = net.parameters.values | net.buffers
-    return {name: value for name, value in state.items() if name in own and own[name].shape == value.shape}
+    return {name: value for name, value in state.items() if name in own and tuple(own[name].shape) == value.shape}
 
 
 def _norm(arrays: list[np.ndarray]) -> float | None:

@@ -15,7 +15,7 @@ from nnvis.losses import Loss, PlanLoss, describe_loss
 from nnvis.losses import loss as find_loss
 from nnvis.metrics import count_correct
 from nnvis.network import Network
-from nnvis.observe import NodeRecord, Observer, backward_record, forward_record
+from nnvis.observe import NodeRecord, Observer, backward_record, forward_record, loss_record
 from nnvis.optim import SGD, Optimizer
 from nnvis.plan import Mode, Plan
 
@@ -127,16 +127,16 @@ class Trainer:
     def _step(self, x: np.ndarray, labels: np.ndarray, lr: float | None) -> float:
         net = self.net
         plan = net.start_pass(x, _TRAINING)
-        output = plan.run_forward(self._observing(lambda name: forward_record(plan, name)))
+        plan.run_forward(self._observing(lambda name: forward_record(plan, name)))
         loss = self._loss_of(plan)(labels)
         if not math.isfinite(loss):
             raise self._diverged(f"The loss is {describe_loss(loss)}")
-        correct = count_correct(self.loss, output, labels)
-        self._observe(lambda: NodeRecord("loss", None, output=plan.output_gradient.copy(), loss=loss))
+        correct = count_correct(self.loss, net.device.memory.look(plan.output), labels)
+        self._observe(lambda: loss_record(plan, loss))
         net.finish_pass(after=self._observing(lambda name: backward_record(plan, name)))
         norm, scale = self._clip()
         self.updater.update(lr, scale)
-        self.last = StepResult(loss, len(output), correct, norm)
+        self.last = StepResult(loss, plan.batch, correct, norm)
         self._observe(lambda: NodeRecord("update", None, loss=loss))
         return loss
 
@@ -187,7 +187,7 @@ class Trainer:
 
     def _origin(self) -> tuple[str, str | None]:
         for name, value in self.net.parameters.values.items():
-            if not np.isfinite(value).all():
+            if not np.isfinite(self.net.device.memory.look(value)).all():
                 node = name.rpartition(".")[0]
                 return f"the parameter {name!r} overflowed in an earlier update; {_ADVICE}", node
         with np.errstate(all="ignore"):
@@ -243,5 +243,5 @@ class Trainer:
         self.updater.update(0.0)
 
     def _example_targets(self, plan: Plan) -> np.ndarray:
-        shape = plan.output.shape
+        shape = tuple(plan.output.shape)
         return np.zeros(shape[0], np.int64) if self.loss.decision == "argmax" else np.zeros(shape)

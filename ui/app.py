@@ -75,9 +75,10 @@ def state_folder() -> Path:
 
 
 def _first(window: MainWindow, path: Path | None) -> None:
-    from nnvis.device import cpu_description
+    from nnvis.device import cpu_description, places
 
     window.status.show_machine(cpu_description())
+    window.training_panel.offer_devices(places())
     if window.recovery:
         window.recovery.prune()
     if path is None or window.project.open(path):

@@ -49,6 +49,11 @@ from kernels.cpu.conv import (
     conv2d_backward_weights,
     conv2d_forward,
 )
+from kernels.cpu.conv_each import (
+    conv2d_each_backward_data,
+    conv2d_each_backward_weights,
+    conv2d_each_forward,
+)
 from kernels.cpu.conv_norm import (
     conv2d_norm_forward,
 )
@@ -78,6 +83,7 @@ from kernels.cpu.elementwise import (
     add_backward,
     add_forward,
     copy_columns,
+    fill,
     multiply_backward,
     multiply_forward,
     pad2d_backward,
@@ -178,6 +184,9 @@ __all__ = [
     "clip_by_value",
     "conv2d_backward_data",
     "conv2d_backward_weights",
+    "conv2d_each_backward_data",
+    "conv2d_each_backward_weights",
+    "conv2d_each_forward",
     "conv2d_forward",
     "conv2d_norm_forward",
     "conv2d_normalised_applies",
@@ -192,6 +201,7 @@ __all__ = [
     "deform_conv2d_forward",
     "dropout_backward",
     "dropout_forward",
+    "fill",
     "fold_batch_norm",
     "gather_images",
     "gelu_backward",

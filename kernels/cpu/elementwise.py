@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from kernels.cpu import broadcast, rectifiers
-from kernels.cpu.jit import inner, kernel
+from kernels.cpu.jit import inner, kernel, not_noted
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
 from kernels.cpu.simd import address
@@ -228,6 +228,19 @@ def scale_forward(x: np.ndarray, y: np.ndarray, factor: float) -> None:
     factor : float
     """
     scale_kernel(*flatten(x, y), factor)
+
+
+def fill(y: np.ndarray, value: float) -> None:
+    """Give every element this value.
+
+    Parameters
+    ----------
+    y : ndarray
+        Output.
+    value : float
+    """
+    not_noted()
+    y.fill(value)
 
 
 def copy_columns(src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int) -> None:

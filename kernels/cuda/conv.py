@@ -7,6 +7,7 @@ input pixel, and the weight gradient sums over pixels. Depthwise convolutions ha
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ _ZERO = np.float32(0)
 
 
 @inner
-def _seen(pixel, place, group, sizes):
+def seen(pixel, place, group, sizes):
     """Where the image begins to be seen by an output pixel through the tap of `place`, and whether it is there."""
     tap, channel = place // sizes[GROUP_CHANNELS], place % sizes[GROUP_CHANNELS]
     column, rest = pixel % sizes[OUT_WIDTH], pixel // sizes[OUT_WIDTH]
@@ -46,7 +47,7 @@ def _seen(pixel, place, group, sizes):
 
 
 @inner
-def _seen_back(pixel, place, group, sizes):
+def seen_back(pixel, place, group, sizes):
     """Where the output pixel lies that saw an input pixel through the tap of `place`, and whether there is one."""
     tap, output = place // sizes[GROUP_OUTPUTS], place % sizes[GROUP_OUTPUTS]
     column, rest = pixel % sizes[WIDTH], pixel // sizes[WIDTH]
@@ -61,14 +62,14 @@ def _seen_back(pixel, place, group, sizes):
 
 
 @inner
-def _weight_back(channel, place, group, sizes):
+def weight_back(channel, place, group, sizes):
     """Where the weight of an input channel lies, by tap and output, and that it is there."""
     tap, output = place // sizes[GROUP_OUTPUTS], place % sizes[GROUP_OUTPUTS]
     at = (tap * sizes[GROUP_CHANNELS] + channel) * sizes[OUTPUTS]
     return at + group * sizes[GROUP_OUTPUTS] + output, True
 
 
-def _gathered(find, run: int, lines: int, places: int):
+def gathered(find: Callable, run: int, lines: int, places: int) -> Callable:
     """Fetch four places of a line, found one by one unless they follow each other.
 
     `run`, `lines` and `places` are numbers of sizes: how many places follow each other in memory, and how many lines
@@ -109,25 +110,25 @@ def _outputs(array, line, position, group, sizes):
 
 _FORWARD = Product(
     "conv_forward",
-    Operand(_gathered(_seen, GROUP_CHANNELS, ROWS, INNER), across=False),
+    Operand(gathered(seen, GROUP_CHANNELS, ROWS, INNER), across=False),
     Operand(_outputs, across=True),
 )
 _DATA = Product(
     "conv_data",
-    Operand(_gathered(_seen_back, GROUP_OUTPUTS, ROWS, INNER), across=False),
-    Operand(_gathered(_weight_back, GROUP_OUTPUTS, COLUMNS, INNER), across=False),
+    Operand(gathered(seen_back, GROUP_OUTPUTS, ROWS, INNER), across=False),
+    Operand(gathered(weight_back, GROUP_OUTPUTS, COLUMNS, INNER), across=False),
 )
 _WEIGHTS = Product(
     "conv_weights",
-    Operand(_gathered(_seen, GROUP_CHANNELS, INNER, ROWS), across=True),
+    Operand(gathered(seen, GROUP_CHANNELS, INNER, ROWS), across=True),
     Operand(_outputs, across=True),
 )
 
 
-def _own(x: Any, w: Any, y: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> tuple[int, ...]:
+def own_numbers(x: Any, w: Any, y: Any, stride: Pair, padding: Pair, dilation: Pair, groups: int) -> tuple[int, ...]:
     """A convolution's own numbers, of image, weights and output (of their shapes alone)."""
     channels = x.shape[3], y.shape[3], x.shape[3] // groups, y.shape[3] // groups
-    return (*x.shape[1:3], *y.shape[1:3], *channels, w.shape[1], *stride, *padding, *dilation)
+    return (*x.shape[1:3], *y.shape[1:3], *channels, w.shape[len(w.shape) - 3], *stride, *padding, *dilation)
 
 
 # --- what networks call ----------------------------------------------------------------------------------------
@@ -171,7 +172,7 @@ def conv2d_forward(
     rows, outputs = y.size // y.shape[3], y.shape[3]
     width, inner_size = outputs // groups, w.shape[0] * w.shape[1] * w.shape[2]
     sizes = Sizes(rows, width, inner_size, outputs, width, groups)
-    own = _own(x, w, y, stride, padding, dilation, groups)
+    own = own_numbers(x, w, y, stride, padding, dilation, groups)
     _FORWARD.run(flat(x), flat(w), b, flat(y), sizes, own, activation)
 
 
@@ -208,7 +209,7 @@ def conv2d_backward_data(
     rows, channels = dx.size // dx.shape[3], dx.shape[3]
     width, inner_size = channels // groups, w.shape[0] * w.shape[1] * (dy.shape[3] // groups)
     sizes = Sizes(rows, width, inner_size, channels, width, groups)
-    _DATA.run(flat(dy), flat(w), None, flat(dx), sizes, _own(dx, w, dy, stride, padding, dilation, groups))
+    _DATA.run(flat(dy), flat(w), None, flat(dx), sizes, own_numbers(dx, w, dy, stride, padding, dilation, groups))
 
 
 def conv2d_backward_weights(
@@ -250,5 +251,5 @@ def conv2d_backward_weights(
     rows, width = dw.size // outputs, outputs // groups
     splits = splits_of(rows, outputs, pixels)
     sizes = Sizes(rows, width, pixels, outputs, width, groups, splits)
-    own = _own(x, dw, dy, stride, padding, dilation, groups)
+    own = own_numbers(x, dw, dy, stride, padding, dilation, groups)
     run_split(_WEIGHTS, flat(x), flat(dy), flat(dw), sizes, own)

@@ -6,6 +6,7 @@ convolution does few operations for each float that it reads: it is as fast as m
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from kernels.cuda.toolkit import cuda
 Pair = tuple[int, int]
 
 _ZERO = np.float32(0)
-#: Numbers that the kernels are told.
+#: Numbers that the kernels are told; EACH is 1 if every image has filters of its own, else 0.
 (
     IMAGES,
     HEIGHT,
@@ -37,8 +38,9 @@ _ZERO = np.float32(0)
     PAD_W,
     STEP_H,
     STEP_W,
-) = range(14)
-_SIZES = "UniTuple(int32, 14)"
+    EACH,
+) = range(15)
+_SIZES = "UniTuple(int32, 15)"
 #: Channels and rows of threads of a block that sums over pixels, and pixels that make a split worth it.
 LANES, LINES, SPLIT_PIXELS, MOST_SPLITS = 32, 8, 256, 64
 _THREADS = LANES * LINES
@@ -72,6 +74,12 @@ def _output_at(image, row, column, tap_row, tap_column, sizes):
     return (image * sizes[OUT_HEIGHT] + y) * sizes[OUT_WIDTH] + x
 
 
+@inner
+def _weight_at(own, tap_row, tap_column, channel, sizes):
+    """Where the weight of a tap lies, among filters number `own`."""
+    return ((own * sizes[ROWS] + tap_row) * sizes[COLUMNS] + tap_column) * sizes[CHANNELS] + channel
+
+
 @kernel(f"void(float32[::1], float32[::1], float32[::1], float32[::1], {_SIZES}, int32, int32)")
 def depthwise_forward_kernel(x, w, bias, y, sizes, has_bias, activation):
     """A thread for each output pixel and channel."""
@@ -81,12 +89,13 @@ def depthwise_forward_kernel(x, w, bias, y, sizes, has_bias, activation):
         channel, pixel = i % channels, i // channels
         column, row = pixel % sizes[OUT_WIDTH], pixel // sizes[OUT_WIDTH] % sizes[OUT_HEIGHT]
         image = pixel // (sizes[OUT_WIDTH] * sizes[OUT_HEIGHT])
-        total = bias[channel] if has_bias else _ZERO
+        own = image * sizes[EACH]
+        total = bias[own * channels + channel] if has_bias else _ZERO
         for tap_row in range(sizes[ROWS]):
             for tap_column in range(sizes[COLUMNS]):
                 at = _input_at(image, row, column, tap_row, tap_column, sizes)
                 if at >= 0:
-                    weight = w[(tap_row * sizes[COLUMNS] + tap_column) * channels + channel]
+                    weight = w[_weight_at(own, tap_row, tap_column, channel, sizes)]
                     total += x[at * channels + channel] * weight
         y[i] = activated(total, activation)
 
@@ -100,12 +109,12 @@ def depthwise_data_kernel(dy, w, dx, sizes):
         channel, pixel = i % channels, i // channels
         column, row = pixel % sizes[WIDTH], pixel // sizes[WIDTH] % sizes[HEIGHT]
         image = pixel // (sizes[WIDTH] * sizes[HEIGHT])
-        total = _ZERO
+        total, own = _ZERO, image * sizes[EACH]
         for tap_row in range(sizes[ROWS]):
             for tap_column in range(sizes[COLUMNS]):
                 at = _output_at(image, row, column, tap_row, tap_column, sizes)
                 if at >= 0:
-                    weight = w[(tap_row * sizes[COLUMNS] + tap_column) * channels + channel]
+                    weight = w[_weight_at(own, tap_row, tap_column, channel, sizes)]
                     total += dy[at * channels + channel] * weight
         dx[i] = total
 
@@ -137,32 +146,44 @@ def depthwise_weights_kernel(x, dy, partial, sizes, splits):
 
 
 def _sizes(x: Any, w: Any, y: Any, stride: Pair, padding: Pair, dilation: Pair) -> tuple[np.int32, ...]:
-    numbers = (*x.shape[:3], *y.shape[1:4], *w.shape[:2], *stride, *padding, *dilation)
+    numbers = (*x.shape[:3], *y.shape[1:4], *w.shape[-4:-2], *stride, *padding, *dilation, len(w.shape) == 5)
     return tuple(np.int32(number) for number in numbers)
 
 
 def forward(
     x: Any, w: Any, b: Any, y: Any, stride: Pair, padding: Pair, dilation: Pair, activation: str = "none"
 ) -> None:
-    """:func:`kernels.cuda.conv.conv2d_forward` where :func:`handles` says so."""
+    """:func:`kernels.cuda.conv.conv2d_forward` where :func:`handles` says so, and with filters (N, KH, KW, 1, C)."""
     sizes = _sizes(x, w, y, stride, padding, dilation)
     first, flags = (y if b is None else b), (np.int32(b is not None), np.int32(ACTIVATIONS[activation]))
     depthwise_forward_kernel(over(y.size), flat(x), flat(w), flat(first), flat(y), sizes, *flags)
 
 
 def backward_data(dy: Any, w: Any, dx: Any, stride: Pair, padding: Pair, dilation: Pair) -> None:
-    """:func:`kernels.cuda.conv.conv2d_backward_data` where :func:`handles` says so."""
+    """:func:`kernels.cuda.conv.conv2d_backward_data` where :func:`handles` says so, and with such filters."""
     sizes = _sizes(dx, w, dy, stride, padding, dilation)
     depthwise_data_kernel(over(dx.size), flat(dy), flat(w), flat(dx), sizes)
 
 
 def backward_weights(x: Any, dy: Any, dw: Any, stride: Pair, padding: Pair, dilation: Pair) -> None:
     """The gradient of the weights of :func:`kernels.cuda.conv.conv2d_backward_weights`."""
-    pixels, channels, taps = dy.size // dy.shape[3], dy.shape[3], dw.shape[0] * dw.shape[1]
+    pixels = dy.size // dy.shape[3]
     splits = max(1, min(MOST_SPLITS, pixels // SPLIT_PIXELS))
     partial = flat(dw) if splits == 1 else room("splits of depthwise weights", splits * dw.size)
+    _run_splits(x, dy, dw, partial, splits, stride, padding, dilation)
+    if splits > 1:
+        add_splits(partial, flat(dw), splits)
+
+
+def backward_weights_each(x: Any, dy: Any, dw: Any, stride: Pair, padding: Pair, dilation: Pair) -> None:
+    """The gradient of filters (N, KH, KW, 1, C): each image is a split of the pixels, whose sums are not added."""
+    _run_splits(x, dy, dw, flat(dw), x.shape[0], stride, padding, dilation)
+
+
+def _run_splits(
+    x: Any, dy: Any, dw: Any, partial: Any, splits: int, stride: Pair, padding: Pair, dilation: Pair
+) -> None:
+    channels, taps = dy.shape[3], math.prod(dw.shape[-4:-2])
     sizes = _sizes(x, dw, dy, stride, padding, dilation)
     shape = blocks(-(-channels // LANES), taps, splits, _THREADS)
     depthwise_weights_kernel(shape, flat(x), flat(dy), partial, sizes, np.int32(splits))
-    if splits > 1:
-        add_splits(partial, flat(dw), splits)

@@ -15,7 +15,7 @@ from kernels.cuda import broadcast, launch, rectifiers
 from kernels.cuda.formulas import add, clamp, multiply
 from kernels.cuda.indices import divided
 from kernels.cuda.jit import kernel
-from kernels.cuda.maps import flat, map_one, map_two
+from kernels.cuda.maps import flat, map_none, map_one, map_two
 from kernels.cuda.toolkit import cuda
 from kernels.cuda.vectors import load4, store4
 
@@ -28,12 +28,17 @@ def _scale_formula(x, factor):
     return x * factor
 
 
+def _value_formula(value):
+    return value
+
+
 def _rectified_add_formula(a, b, bound):
     return clamp(a + b, _ZERO, bound)
 
 
 _add, _multiply = map_two("add_kernel", add), map_two("multiply_kernel", multiply)
 _scale = map_one("scale_kernel", _scale_formula)
+_fill = map_none("fill_kernel", _value_formula)
 _rectified_add = map_two("rectified_add_kernel", _rectified_add_formula)
 
 # --- copies of rows: a thread for each float that is written -------------------------------------
@@ -181,6 +186,18 @@ def scale_forward(x: Any, y: Any, factor: float) -> None:
     factor : float
     """
     _scale(x, y, factor)
+
+
+def fill(y: Any, value: float) -> None:
+    """Give every element this value.
+
+    Parameters
+    ----------
+    y : device array
+        Output.
+    value : float
+    """
+    _fill(y, value)
 
 
 def copy_columns(src: Any, dst: Any, src_start: int, dst_start: int, width: int) -> None:

@@ -6,14 +6,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from kernels.cuda.launch import Shape
-from kernels.cuda.toolkit import cuda, explained, ptx_of
+from kernels.cuda.toolkit import cuda, explained, ptx_of, stream
 
 #: Every entry point by name, in the order of definition.
 KERNELS: dict[str, Kernel] = {}
+
+
+class _Taking(threading.local):
+    """What a thread's kernel calls do besides running, or instead of it."""
+
+    #: Where calls leave the kernels that they need, and do nothing else.
+    needed: dict[str, Kernel] | None = None
+    #: Where calls leave themselves, after they were made.
+    calls: list[Callable[[], None]] | None = None
+
+
+_taking = _Taking()
 
 
 class Kernel:
@@ -32,20 +47,71 @@ class Kernel:
         self._compiled: Any = None
         self.__doc__ = function.__doc__
 
-    def _dispatcher(self) -> Any:
+    @property
+    def compiled(self) -> bool:
+        """Whether machine code is in memory."""
+        return self._compiled is not None
+
+    def compile(self) -> None:
+        """Make machine code of it for this GPU."""
         if self._compiled is None:
             with explained(f"compile the kernel {self.name}"):
                 self._compiled = cuda.jit(self.signature)(self.function)
-        return self._compiled
 
     def __call__(self, shape: Shape, *arguments: Any) -> None:
         """Run the kernel on so many blocks and threads; returns before it is done."""
+        if _taking.needed is not None:
+            _taking.needed[self.name] = self
+            return
+        self.compile()
+        where = shape.blocks, shape.threads, stream()
         with explained(f"run the kernel {self.name}"):
-            self._dispatcher()[shape.blocks, shape.threads](*arguments)
+            self._launch(where, arguments)
+        if _taking.calls is not None:
+            _taking.calls.append(functools.partial(self._launch, where, arguments))
+
+    def _launch(self, where: tuple, arguments: tuple) -> None:
+        self._compiled[where](*arguments)
 
     def ptx(self, capability: tuple[int, int]) -> str:
         """What the compiler makes of it for GPUs of this compute capability; needs none."""
         return ptx_of(self.function, self.signature, capability)
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[dict[str, Kernel]]:
+    """Within this context kernel calls do nothing but note which kernels they need."""
+    outer, _taking.needed = _taking.needed, {}
+    try:
+        yield _taking.needed
+    finally:
+        _taking.needed = outer
+
+
+def is_recording() -> bool:
+    """Whether kernel calls do nothing, within :func:`recording`."""
+    return _taking.needed is not None
+
+
+def note_calls(work: Callable[[], None]) -> list[Callable[[], None]]:
+    """Do the `work` and return what makes its kernel calls again, with the same arguments."""
+    calls: list[Callable[[], None]] = []
+    _taking.calls = calls
+    try:
+        work()
+    finally:
+        _taking.calls = None
+    return calls
+
+
+def compiling(kernels: list[Kernel]) -> Iterator[tuple[int, int, str]]:
+    """Compile `kernels`; a generator of ``(done, total, name)``, before each one and at the end."""
+    waiting = [each for each in kernels if not each.compiled]
+    for done, each in enumerate(waiting):
+        yield done, len(waiting), each.name
+        each.compile()
+    if waiting:
+        yield len(waiting), len(waiting), ""
 
 
 def kernel(signature: str) -> Callable[[Callable], Kernel]:

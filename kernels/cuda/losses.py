@@ -19,24 +19,12 @@ from kernels.cuda.indices import divided
 from kernels.cuda.jit import Kernel, inner, kernel
 from kernels.cuda.maps import flatten, map_two
 from kernels.cuda.reduce import ROOM, largest, row_blocks, total
-from kernels.cuda.scratch import room
 from kernels.cuda.toolkit import cuda
 
-_ZERO, _ONE, _TWO, _LOWEST = np.float32(0), np.float32(1), np.float32(2), np.float32(-math.inf)
+_ZERO, _ONE, _TWO = np.float32(0), np.float32(1), np.float32(2)
+_LOWEST, _NAN = np.float32(-math.inf), np.float32(math.nan)
 
 # --- softmax and cross-entropy -------------------------------------------------------------------
-
-
-@kernel("void(int64[::1], int32[::1], int32)")
-def wrong_labels_kernel(labels, wrong, classes):
-    """Whether a label is not a class; one block."""
-    found = 0
-    for i in range(cuda.threadIdx.x, labels.size, cuda.blockDim.x):
-        if labels[i] < 0 or labels[i] >= classes:
-            found = 1
-    found = cuda.syncthreads_or(found)
-    if cuda.threadIdx.x == 0:
-        wrong[0] = found
 
 
 @kernel("void(float32[::1], int64[::1], float32[::1], float32[::1], int32, float32)")
@@ -61,8 +49,8 @@ def cross_entropy_forward_kernel(logits, labels, probs, losses, width, smoothing
     for c in range(start + thread, start + width, threads):
         probs[c] /= mass
     if thread == 0:
-        surprise = math.log(mass)
-        loss = top - logits[start + labels[row]] + surprise
+        surprise, label = math.log(mass), labels[row]
+        loss = top - logits[start + label] + surprise if label >= 0 and label < width else _NAN
         if smoothing != _ZERO:  # a class of probability zero must not give 0 * infinity where nothing is smoothed
             loss += smoothing * (distance / np.float32(width) + surprise - loss)
         losses[row] = loss
@@ -131,15 +119,6 @@ def _check(first: Any, second: Any, per_example: Any) -> None:
         raise ValueError(f"a loss needs two arrays of one shape (N, ...) and N numbers, got {shapes}")
 
 
-def _check_labels(labels: Any, classes: int) -> None:
-    """Refuse labels that are not classes; waits for the GPU."""
-    wrong = room("wrong labels", 1, np.int32)
-    wrong_labels_kernel(launch.blocks(1, threads=launch.THREADS), labels, wrong, classes)
-    if wrong.copy_to_host()[0]:
-        found = labels.copy_to_host()
-        raise ValueError(f"labels must lie between 0 and {classes - 1}, found {found.min()} to {found.max()}")
-
-
 def _row_means(compiled: Kernel, a: Any, b: Any, losses: Any) -> None:
     _check(a, b, losses)
     if a.size:
@@ -154,24 +133,19 @@ def softmax_cross_entropy_forward(logits: Any, labels: Any, probs: Any, losses: 
     ----------
     logits : device array (N, K)
     labels : device array (N,), int64
-        Classes in 0 ... K - 1.
+        Classes in 0 ... K - 1. An example whose label is no class has a loss of not-a-number: to refuse it here, the
+        host would have to wait.
     probs : device array (N, K)
         Output: softmax of the logits.
     losses : device array (N,)
         Output, in nats.
     smoothing : float
         The target is ``1 - smoothing`` on the label plus ``smoothing / K`` on every class.
-
-    Raises
-    ------
-    ValueError
-        If a label is not a class.
     """
     _check(logits, probs, labels)
     _check(logits, probs, losses)
     if logits.size:
         rows, classes = logits.shape
-        _check_labels(labels, classes)
         x, y = flatten(logits, probs)
         cross_entropy_forward_kernel(row_blocks(rows, classes), x, labels, y, losses, classes, smoothing)
 
@@ -190,16 +164,10 @@ def softmax_cross_entropy_backward(probs: Any, labels: Any, dlogits: Any, smooth
         As in the forward pass.
     scale : float
         Derivative of the total with respect to one example's loss.
-
-    Raises
-    ------
-    ValueError
-        If a label is not a class.
     """
     _check(probs, dlogits, labels)
     if probs.size:
         classes = probs.shape[1]
-        _check_labels(labels, classes)
         p, d = flatten(probs, dlogits)
         cross_entropy_backward_kernel(launch.over(p.size), p, labels, d, classes, smoothing, scale)
 

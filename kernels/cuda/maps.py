@@ -38,6 +38,22 @@ def flatten(*arrays: Any) -> list:
     return [flat(each) for each in arrays] if size else list(arrays)
 
 
+def map_none(name: str, formula: Callable) -> Callable[..., None]:
+    """A function ``(y, parameter)``, ``y = formula(parameter)``; `name` is that of its kernel."""
+    function = inner(formula)
+
+    def body(y, parameter):
+        i = EACH * cuda.grid(1)
+        value = function(parameter)
+        if i + EACH <= y.size:
+            store4(y, i, value, value, value, value)
+        else:
+            for j in range(i, y.size):
+                y[j] = value
+
+    return _launcher("void(float32[::1], float32)", name, formula, body)
+
+
 def map_one(name: str, formula: Callable) -> Callable[..., None]:
     """A function ``(x, y, parameter=0.0)``, ``y = formula(x, parameter)``; `name` is that of its kernel."""
     function = inner(formula)

@@ -47,7 +47,12 @@ def column_sums(x: Any, sums: Any, rows: int, columns: int) -> None:
     """``sums[c] = sum of x[:, c]`` of a flat array x of so many rows and columns."""
     splits = max(1, min(MOST_SPLITS, rows // SPLIT_ROWS))
     partial = sums if splits == 1 else room("column sums", splits * columns)
-    numbers = (np.int32(number) for number in (rows, columns, splits))
-    column_sums_kernel(blocks(-(-columns // THREADS), splits), x, partial, *numbers)
+    column_sums_of_splits(x, partial, rows, columns, splits)
     if splits > 1:
         add_splits(partial, sums, splits)
+
+
+def column_sums_of_splits(x: Any, sums: Any, rows: int, columns: int, splits: int) -> None:
+    """The sums of the columns of each of so many equal parts of the rows: ``sums[split, c]``, flat."""
+    numbers = (np.int32(number) for number in (rows, columns, splits))
+    column_sums_kernel(blocks(-(-columns // THREADS), splits), x, sums, *numbers)

@@ -20,8 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from kernels.cuda.indices import divided
 from kernels.cuda.jit import Kernel, inner, kernel
-from kernels.cuda.launch import THREADS, blocks
+from kernels.cuda.launch import blocks
 from kernels.cuda.toolkit import cuda
 from kernels.cuda.vectors import load4, store4
 
@@ -29,12 +30,14 @@ _ZERO = np.float32(0)
 _SIX = np.float32(6)
 #: Numbers that a product is told: M, N and K of each group; floats from row to row, from group to group and from split
 #: to split of the result; splits of K, and the steps of each; whether there is a bias, and floats from one group's to
-#: the next. Then follow those of the operands.
-(ROWS, COLUMNS, INNER, LINE, GROUP, SPLIT, SPLITS, SPLIT_DEPTH, BIAS, BIAS_GROUP, OWN) = range(11)
+#: the next; the groups of an image, and floats from one image's result to the next. Then follow those of the operands.
+(
+    ROWS, COLUMNS, INNER, LINE, GROUP, SPLIT, SPLITS, SPLIT_DEPTH, BIAS, BIAS_GROUP, GROUPS, IMAGE, OWN,
+) = range(13)  # fmt: skip
 SIZES = OWN + 15
 #: Numbers of the activations that are applied to the sums.
 ACTIVATIONS = {"none": 0, "relu": 1, "relu6": 2}
-_SIGNATURE = f"void(float32[::1], float32[::1], float32[::1], float32[::1], UniTuple(int32, {SIZES}), int32)"
+_SIGNATURE = f"void(float32[::1], float32[::1], float32[::1], float32[::1], UniTuple(int32, {SIZES}), int32, float32)"
 #: Multiprocessors that small tiles should keep busy.
 FEW_BLOCKS = 80
 
@@ -51,10 +54,21 @@ class Tile:
     part: int
     unrolled: int
 
+    @property
+    def threads(self) -> int:
+        """Threads of a block; each brings four floats of either operand at a time: side * depth / 4 is as many."""
+        return (self.side // self.part) ** 2
+
 
 LARGE, SMALL = Tile(128, 8, 8, unrolled=2), Tile(64, 16, 4, unrolled=4)
 #: Splits of the inner size are multiples of this.
 WHOLE = 16
+
+
+@inner
+def _itself(group, sizes):
+    """The number of a group."""
+    return group
 
 
 @dataclass(frozen=True)
@@ -67,10 +81,23 @@ class Operand:
         ``fetch(array, line, position, group, sizes)`` gives four floats from a position of a line on, 0 beyond the end.
     across : bool
         Lines are steps of K and positions are rows (columns) of the result; otherwise the other way around.
+    locate : device function
+        ``locate(group, sizes)`` is what `fetch` is told as the group, found once: its number unless given.
     """
 
     fetch: Callable
     across: bool
+    locate: Callable = _itself
+
+
+@inner
+def one_by_one(array, place, count):
+    """Four floats of ``array[place : place + count]``, 0 beyond them."""
+    a = array[place] if count > 0 else _ZERO
+    b = array[place + 1] if count > 1 else _ZERO
+    c = array[place + 2] if count > 2 else _ZERO
+    d = array[place + 3] if count > 3 else _ZERO
+    return a, b, c, d
 
 
 @inner
@@ -79,11 +106,7 @@ def at_or_zero(array, begin, position, size):
     place = begin + position
     if position + 4 <= size and place % 4 == 0:
         return load4(array, place)
-    a = array[place] if position < size else _ZERO
-    b = array[place + 1] if position + 1 < size else _ZERO
-    c = array[place + 2] if position + 2 < size else _ZERO
-    d = array[place + 3] if position + 3 < size else _ZERO
-    return a, b, c, d
+    return one_by_one(array, place, size - position)
 
 
 @inner
@@ -147,6 +170,7 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
     """A kernel that multiplies two operands; `name` is a part of its own."""
     bring_left, put_left = _make_parts(left, tile)
     bring_right, put_right = _make_parts(right, tile)
+    locate_left, locate_right = left.locate, right.locate
     side, depth, part, unrolled = tile.side, tile.depth, tile.part, tile.unrolled
     line_floats = side + 4
     half = depth * line_floats
@@ -177,15 +201,19 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
             multiply_steps(shared_left, shared_right, line + row, line + column, own_left, own_right, sums)
 
     @inner
-    def finish(sums, bias, own_bias, result, row, column, group, split, sizes, activation):
-        """Add the bias, activate, and write a thread's results: small loops unroll, and leave sums in registers."""
+    def finish(sums, bias, own_bias, result, row, column, group, split, sizes, activation, scale):
+        """Scale, add the bias, activate, and write a thread's results.
+
+        Small loops unroll, and leave the sums in registers.
+        """
         for j in range(part):
             x = column + j // 4 * across * 4 + j % 4
             own_bias[j] = bias[group * sizes[BIAS_GROUP] + x] if sizes[BIAS] and x < sizes[COLUMNS] else _ZERO
         for i in range(part):
             for j in range(part):
-                sums[i * part + j] = activated(sums[i * part + j] + own_bias[j], activation)
-        begin = group * sizes[GROUP] + split * sizes[SPLIT]
+                sums[i * part + j] = activated(scale * sums[i * part + j] + own_bias[j], activation)
+        image, own_group = divided(group, sizes[GROUPS])
+        begin = image * sizes[IMAGE] + own_group * sizes[GROUP] + split * sizes[SPLIT]
         for i in range(part):
             y = row + i // 4 * across * 4 + i % 4
             width = sizes[COLUMNS] - column if y < sizes[ROWS] else 0
@@ -195,7 +223,7 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
                 if shift < width:
                     result[place + shift] = sums[i * part + j]
 
-    def product(left_array, right_array, bias, result, sizes, activation):
+    def product(left_array, right_array, bias, result, sizes, activation, scale):
         shared_left = cuda.shared.array(both, np.float32)
         shared_right = cuda.shared.array(both, np.float32)
         own_left, own_right = cuda.local.array(part, np.float32), cuda.local.array(part, np.float32)
@@ -204,24 +232,26 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
             sums[i] = _ZERO
         thread, first_row, first_column = cuda.threadIdx.x, cuda.blockIdx.x * side, cuda.blockIdx.y * side
         group, split = cuda.blockIdx.z // sizes[SPLITS], cuda.blockIdx.z % sizes[SPLITS]
+        at_left, at_right = locate_left(group, sizes), locate_right(group, sizes)
         row, column = thread // across * 4, thread % across * 4
         begin = split * sizes[SPLIT_DEPTH]
         end = begin + sizes[SPLIT_DEPTH]
         if end > sizes[INNER]:
             end = sizes[INNER]
-        put_left(shared_left, 0, thread, bring_left(left_array, first_row, begin, thread, group, sizes))
-        put_right(shared_right, 0, thread, bring_right(right_array, first_column, begin, thread, group, sizes))
+        put_left(shared_left, 0, thread, bring_left(left_array, first_row, begin, thread, at_left, sizes))
+        put_right(shared_right, 0, thread, bring_right(right_array, first_column, begin, thread, at_right, sizes))
         cuda.syncthreads()
         now = 0
         for step in range(begin, end, depth):
-            next_left = bring_left(left_array, first_row, step + depth, thread, group, sizes)
-            next_right = bring_right(right_array, first_column, step + depth, thread, group, sizes)
+            next_left = bring_left(left_array, first_row, step + depth, thread, at_left, sizes)
+            next_right = bring_right(right_array, first_column, step + depth, thread, at_right, sizes)
             multiply(shared_left, shared_right, now, row, column, own_left, own_right, sums)
             now = half - now
             put_left(shared_left, now, thread, next_left)
             put_right(shared_right, now, thread, next_right)
             cuda.syncthreads()
-        finish(sums, bias, own_right, result, first_row + row, first_column + column, group, split, sizes, activation)
+        row, column = first_row + row, first_column + column
+        finish(sums, bias, own_right, result, row, column, group, split, sizes, activation, scale)
 
     product.__name__ = f"{name}_{side}"
     return kernel(_SIGNATURE)(product)
@@ -238,27 +268,45 @@ class Product:
     """
 
     def __init__(self, name: str, left: Operand, right: Operand):
-        self._kernels = {tile: make_product(name, left, right, tile) for tile in (LARGE, SMALL)}
+        self._operands = name, left, right
+        self._kernels = {tile: make_product(*self._operands, tile) for tile in (LARGE, SMALL)}
+
+    def _kernel(self, tile: Tile) -> Kernel:
+        if tile not in self._kernels:
+            self._kernels[tile] = make_product(*self._operands, tile)
+        return self._kernels[tile]
 
     def run(
-        self, left: Any, right: Any, bias: Any, result: Any, sizes: Sizes, own: tuple[int, ...] = (), activation="none"
+        self,
+        left: Any,
+        right: Any,
+        bias: Any,
+        result: Any,
+        sizes: Sizes,
+        own: tuple[int, ...] = (),
+        activation: str = "none",
+        scale: float = 1.0,
     ) -> None:
-        """Write the products of all groups, or the partial ones of all splits, on flat arrays of the device."""
+        """Write ``activation(scale * left @ right + bias)`` of all groups, or partial sums of all splits.
+
+        All arrays are flat and on the device.
+        """
         tile = fitting(sizes)
         numbers = tuple(np.int32(number) for number in (*sizes.numbers(bias is not None), *own))
         padded = numbers + (np.int32(0),) * (SIZES - len(numbers))
-        shape = blocks(
-            -(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.groups * sizes.splits, THREADS
-        )
+        shape = blocks(-(-sizes.rows // tile.side), -(-sizes.columns // tile.side), sizes.products, tile.threads)
         first = result if bias is None else bias
-        self._kernels[tile](shape, left, right, first, result, padded, np.int32(ACTIVATIONS[activation]))
+        how = np.int32(ACTIVATIONS[activation]), np.float32(scale)
+        self._kernel(tile)(shape, left, right, first, result, padded, *how)
 
 
 @dataclass(frozen=True)
 class Sizes:
     """Of a product: rows, columns and inner size of each group, floats between rows and between groups of the result.
 
-    With several `splits` of the inner size the result is as many matrices, one behind the other, to be added up.
+    With several `splits` of the inner size the result is as many matrices, one behind the other, to be added up. With
+    several `images` there are as many of all groups, with operands of their own, and `image` floats between their
+    results; fetching an operand, a group is counted over all images.
     """
 
     rows: int
@@ -268,6 +316,13 @@ class Sizes:
     group: int = 0
     groups: int = 1
     splits: int = 1
+    images: int = 1
+    image: int = 0
+
+    @property
+    def products(self) -> int:
+        """How many matrices there are."""
+        return self.images * self.groups * self.splits
 
     @property
     def split_depth(self) -> int:
@@ -278,10 +333,11 @@ class Sizes:
         """The first numbers that the kernels are told."""
         split = self.rows * self.line if self.splits > 1 else 0
         depths = self.splits, self.split_depth
-        return (self.rows, self.columns, self.inner, self.line, self.group, split, *depths, has_bias, self.columns)
+        results, biases = (self.line, self.group, split), (has_bias, self.columns)
+        return (self.rows, self.columns, self.inner, *results, *depths, *biases, self.groups, self.image)
 
 
 def fitting(sizes: Sizes) -> Tile:
     """Large tiles, unless there are too few of them to keep a GPU busy."""
-    large = -(-sizes.rows // LARGE.side) * -(-sizes.columns // LARGE.side) * sizes.groups * sizes.splits
+    large = -(-sizes.rows // LARGE.side) * -(-sizes.columns // LARGE.side) * sizes.products
     return LARGE if large >= FEW_BLOCKS else SMALL

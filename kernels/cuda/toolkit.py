@@ -9,6 +9,7 @@ With ``NUMBA_ENABLE_CUDASIM=1`` in the environment kernels run as Python, thread
 from __future__ import annotations
 
 import contextlib
+import functools
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,7 +48,21 @@ if SIMULATED:
 
 
 class CudaError(RuntimeError):
-    """The GPU cannot be used; the message is one sentence that says why."""
+    """The GPU cannot be used; the message is one sentence that says why.
+
+    Parameters
+    ----------
+    doing : str
+        What the GPU could not do.
+    reason : str
+        Why, in a few words.
+    full : bool
+        Whether that is for lack of memory.
+    """
+
+    def __init__(self, doing: str, reason: str, full: bool = False):
+        super().__init__(f"The GPU could not {doing}: {reason}.")
+        self.reason, self.full = reason, full
 
 
 @dataclass(frozen=True)
@@ -77,7 +92,7 @@ def explained(doing: str) -> Iterator[None]:
     except CudaError:
         raise
     except Exception as error:
-        raise CudaError(f"The GPU could not {doing}: {_reason(error)}.") from error
+        raise CudaError(doing, _reason(error), _FULL in str(error)) from error
 
 
 def _reason(error: Exception) -> str:
@@ -89,9 +104,10 @@ def _reason(error: Exception) -> str:
     return (text or type(error).__name__).rstrip(".")
 
 
+_FULL = "CUDA_ERROR_OUT_OF_MEMORY"
 #: What errors of the driver say, and mean.
 _MEANINGS = {
-    "CUDA_ERROR_OUT_OF_MEMORY": "its memory is full; use a smaller batch, smaller images or a smaller network",
+    _FULL: "its memory is full; use a smaller batch, smaller images or a smaller network",
     "CUDA_ERROR_NO_DEVICE": "there is no NVIDIA GPU in this machine",
     "CUDA_ERROR_INSUFFICIENT_DRIVER": "the NVIDIA driver is older than the CUDA package; update the driver",
     "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": "the NVIDIA driver was updated and not loaded yet; restart the machine",
@@ -109,6 +125,15 @@ def require() -> None:
         return
     with explained("be used"):
         cuda.current_context()
+
+
+@functools.cache
+def stream() -> Any:
+    """The one stream that all kernels run on, in the order of their calls.
+
+    It is not the default one: that would wait for copies on other streams, and they for it.
+    """
+    return 0 if SIMULATED else cuda.stream()
 
 
 def gpus() -> list[Gpu]:
@@ -153,3 +178,24 @@ def empty(count: int, dtype=np.float32):
     """An array of so many numbers in the GPU's memory, with whatever was left there."""
     with explained("make room for an array"):
         return cuda.device_array(count, dtype)
+
+
+def line(view):
+    """The memory of a view from its first number on, as a flat array that shares it.
+
+    A kernel that is told how far the view's rows lie apart needs no copy of it. The numbers between the rows are in
+    reach too: they belong to somebody else.
+    """
+    if view.size == 0:
+        return view.reshape(0)
+    step = view.dtype.itemsize
+    count = 1 + sum((size - 1) * stride // step for size, stride in zip(view.shape, view.strides, strict=True))
+    if SIMULATED:
+        return type(view)(np.lib.stride_tricks.as_strided(view._ary, (count,), (step,)))
+    return type(view)((count,), (step,), view.dtype, gpu_data=view.gpu_data)
+
+
+def address(array) -> int:
+    """Where an array of the device begins."""
+    interface = array.__array_interface__ if SIMULATED else array.__cuda_array_interface__
+    return interface["data"][0]

@@ -106,6 +106,18 @@ def scale_forward(x: np.ndarray, y: np.ndarray, factor: float) -> None:
     y[...] = factor * x.astype(np.float64)
 
 
+def fill(y: np.ndarray, value: float) -> None:
+    """Give every element this value.
+
+    Parameters
+    ----------
+    y : ndarray
+        Output.
+    value : float
+    """
+    y[...] = value
+
+
 def copy_columns(src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int) -> None:
     """Copy `width` columns; concatenating and splitting channels is made of this.
 

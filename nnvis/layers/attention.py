@@ -77,7 +77,7 @@ class MultiHeadAttention(Layer):
         qkv, heads, params = at.caches["qkv"], at.caches["heads"], at.params
         at.kernels.linear_forward(rows(at.x), params["in_proj_weight"], params.get("in_proj_bias"), rows(qkv))
         attention, options = at.caches["attention"], self._options(heads.shape[-1])
-        at.kernels.attention_forward(*np.split(qkv, 3, axis=2), heads, attention, *options)
+        at.kernels.attention_forward(*_thirds(qkv), heads, attention, *options)
         at.kernels.linear_forward(rows(heads), params["out_proj_weight"], params.get("out_proj_bias"), rows(at.y))
 
     def backward(self, at: Flow) -> None:
@@ -86,13 +86,19 @@ class MultiHeadAttention(Layer):
         weights = grads["out_proj_weight"], grads.get("out_proj_bias")
         at.kernels.linear_backward_weights(rows(heads), dy, *weights)
         at.kernels.linear_backward_data(dy, at.params["out_proj_weight"], rows(dheads))
-        parts, slopes = np.split(caches["qkv"], 3, axis=2), np.split(dqkv, 3, axis=2)
+        parts, slopes = _thirds(caches["qkv"]), _thirds(dqkv)
         options = self._options(heads.shape[-1])
         at.kernels.attention_backward(*parts, caches["attention"], dheads, *slopes, *options)
         weights = grads["in_proj_weight"], grads.get("in_proj_bias")
         at.kernels.linear_backward_weights(rows(at.x), rows(dqkv), *weights)
         if at.dx is not None:
             at.kernels.linear_backward_data(rows(dqkv), at.params["in_proj_weight"], rows(at.dx))
+
+
+def _thirds(joint: np.ndarray) -> list[np.ndarray]:
+    """Queries, keys and values (N, T, D), as views of what the first map made of the tokens (N, T, 3 D)."""
+    depth = joint.shape[-1] // 3
+    return [joint[:, :, start : start + depth] for start in (0, depth, 2 * depth)]
 
 
 def _check_heads(kind: str, depth: int, heads: int) -> None:

@@ -110,20 +110,15 @@ class CondConv2d(Layer):
         x, routing = at.xs
         for name, value in at.params.items():
             at.kernels.matmul(routing, _flat(value), _flat(at.caches[name]), False, False)
-        geometry = self._one().how(at)
-        for n, filters in enumerate(at.caches["weight"]):
-            bias = at.caches["bias"][n] if self.bias else None
-            at.kernels.conv2d_forward(x[n : n + 1], filters, bias, at.y[n : n + 1], *geometry)
+        bias = at.caches["bias"] if self.bias else None
+        at.kernels.conv2d_each_forward(x, at.caches["weight"], bias, at.y, *self._one().how(at))
 
     def backward(self, at: Flow) -> None:
         (x, routing), geometry = at.xs, self._one().how(at)
-        filters, slopes = at.caches["weight"], at.caches["weight_gradient"]
-        for n in range(len(x)):
-            one, dy = slice(n, n + 1), at.dy[n : n + 1]
-            bias = at.caches["bias_gradient"][n] if self.bias else None
-            at.kernels.conv2d_backward_weights(x[one], dy, slopes[n], bias, *geometry)
-            if at.dxs[0] is not None:
-                at.kernels.conv2d_backward_data(dy, filters[n], at.dxs[0][one], *geometry)
+        bias = at.caches["bias_gradient"] if self.bias else None
+        at.kernels.conv2d_each_backward_weights(x, at.dy, at.caches["weight_gradient"], bias, *geometry)
+        if at.dxs[0] is not None:
+            at.kernels.conv2d_each_backward_data(at.dy, at.caches["weight"], at.dxs[0], *geometry)
         for name, gradient in at.grads.items():
             mixed = _flat(at.caches[f"{name}_gradient"])
             at.kernels.matmul(routing, mixed, _flat(gradient), True, False)

@@ -167,5 +167,5 @@ class Split(Layer):
         if at.dx is not None:
             start, width = self.section(at.dx.shape[-1])
             if 0 not in at.parts:
-                at.dx.fill(0)
+                at.kernels.fill(at.dx, 0.0)
             at.kernels.copy_columns(rows(at.dy), rows(at.dx), 0, start, width)

@@ -117,7 +117,7 @@ class PadChannels(Layer):
 
     def forward(self, at: Flow) -> None:
         channels = at.x.shape[-1]
-        at.y.fill(0)
+        at.kernels.fill(at.y, 0.0)
         at.kernels.copy_columns(
             at.x.reshape(-1, channels), at.y.reshape(-1, at.y.shape[-1]), 0, self.padding[0], channels
         )

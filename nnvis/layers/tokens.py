@@ -136,5 +136,5 @@ class SelectToken(Layer):
     def backward(self, at: Flow) -> None:
         if at.dx is not None:
             count, tokens, depth = at.dx.shape
-            at.dx.fill(0)
+            at.kernels.fill(at.dx, 0.0)
             at.kernels.copy_columns(at.dy, at.dx.reshape(count, -1), 0, self._start(tokens, depth), depth)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kernels.cuda import launch, toolkit
@@ -25,8 +26,8 @@ def test_errors_of_the_driver_become_one_sentence(told, said):
 
 
 def test_an_error_that_is_explained_already_stays_as_it_is():
-    with pytest.raises(toolkit.CudaError, match=r"^no room$"), toolkit.explained("train"):
-        raise toolkit.CudaError("no room")
+    with pytest.raises(toolkit.CudaError, match=r"^The GPU could not hear: no room\.$"), toolkit.explained("train"):
+        raise toolkit.CudaError("hear", "no room")
 
 
 @pytest.mark.skipif(bool(toolkit.gpus()), reason="there is a GPU")
@@ -41,3 +42,23 @@ def test_blocks_cover_all_elements_and_are_refused_where_a_grid_ends():
     assert launch.over(4 * launch.THREADS + 1, each=4).blocks == (2, 1, 1)
     with pytest.raises(ValueError, match="at most 65535 blocks"):
         launch.blocks(1, 65536)
+
+
+class Memory:
+    """Stands in for memory of the GPU, where there is none."""
+
+    def __init__(self, begin: int, end: int):
+        self.begin, self._cuda_memsize_ = begin, end - begin
+
+    def view(self, begin: int, end: int) -> Memory:
+        return Memory(self.begin + begin, self.begin + end)
+
+
+def test_the_memory_of_a_view_begins_at_its_first_number_and_is_not_copied():
+    devicearray = pytest.importorskip("numba.cuda.cudadrv.devicearray")
+    whole = devicearray.DeviceNDArray((2, 3, 4), (48, 16, 4), np.float32, gpu_data=Memory(0, 96))
+    part = whole._do_getitem((slice(None), slice(1, None), slice(1, 3)))
+    memory = toolkit.line(part)
+    assert (memory.shape, memory.strides, memory.dtype) == ((18,), (4,), np.float32)
+    assert memory.gpu_data is part.gpu_data
+    assert (memory.gpu_data.begin, memory.gpu_data._cuda_memsize_) == (20, 72)

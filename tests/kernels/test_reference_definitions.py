@@ -187,6 +187,13 @@ CALLS = {
     "conv2d_backward_weights": (
         Input(*IMAGE), Input(2, 5, 5, 4), Output(3, 3, 3, 4), Output(4), *CONV,
     ),
+    "conv2d_each_forward": (
+        Input(*IMAGE), Input(2, 3, 3, 3, 4), Input(2, 4), Output(2, 5, 5, 4), *CONV,
+    ),
+    "conv2d_each_backward_data": (Input(2, 5, 5, 4), Input(2, 3, 3, 3, 4), Output(*IMAGE), *CONV),
+    "conv2d_each_backward_weights": (
+        Input(*IMAGE), Input(2, 5, 5, 4), Output(2, 3, 3, 3, 4), Output(2, 4), *CONV,
+    ),
     "conv2d_normalised_applies": (IMAGE, (3, 3, 3, 4), *CONV),
     "conv2d_normalised_forward": (
         Input(*IMAGE), *[Input(*C)] * 4, Input(3, 3, 3, 4), Input(4), Output(2, 5, 5, 4), *CONV, "relu6",
@@ -259,6 +266,7 @@ CALLS = {
     "multiply_backward": (Input(4, 1), Input(1, 6), Input(*ROWS), Output(4, 1), Output(1, 6)),
     "accumulate": (InPlace(*ROWS), Input(*ROWS)),
     "scale_forward": (Input(*ROWS), Output(*ROWS), 3.0),
+    "fill": (Output(*ROWS), 0.5),
     "copy_columns": (Input(*ROWS), Output(4, 2), 3, 0, 2),
     "pad2d_forward": (Input(*IMAGE), Output(2, 7, 8, 6), 1, 2),
     "pad2d_backward": (Input(2, 7, 8, 6), Output(*IMAGE), 1, 2),

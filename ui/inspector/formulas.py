@@ -54,7 +54,7 @@ _STEMS = {
     "AdaptiveAvgPool2d": "adaptive_avg_pool", "AdaptiveMaxPool2d": "adaptive_max_pool", "LeakyReLU": "leaky_relu",
     "Concat": "copy_columns", "Split": "copy_columns", "ZeroPad2d": "zero_pad", "PadChannels": "copy_columns",
     "ClassToken": "prepend_token", "PositionEmbedding": "add", "SelectToken": "copy_columns",
-    "DeformConv2d": "deform_conv2d", "BranchSoftmax": "branch_softmax",
+    "CondConv2d": "conv2d_each", "DeformConv2d": "deform_conv2d", "BranchSoftmax": "branch_softmax",
     "MultiHeadAttention": "attention", "Attention": "attention",
     "ChannelShuffle": "channel_shuffle", "LayerNorm": "layer_norm", "GroupNorm": "group_norm",
     "StochasticDepth": "stochastic_depth", "Hardsigmoid": "hard_sigmoid", "Upsample": "upsample2d",

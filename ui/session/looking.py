@@ -108,7 +108,7 @@ class Looker:
         return Snapshot(
             run, step, tuple(layers), shown.images, shown.labels, tuple(data.class_names or ()),
             probe.features(_prepared(shown.images, data, options), self.nodes) if self.nodes else {},
-            {n: net.parameters.values[f"{n}.weight"].copy() for n in self.filters
+            {n: net.device.memory.read(net.parameters.values[f"{n}.weight"]) for n in self.filters
              if net.parameters.values.get(f"{n}.weight") is not None},
             self._probabilities(net, options, data, shown.images) if decides else None,
             *(self._boundary(net, options, data) if decides else (None, None)),
@@ -179,8 +179,9 @@ def _confusion(guessed: np.ndarray, examples: Split, data: Dataset):
 def _parameter_statistics(net: Network) -> Statistics:
     """Mean, standard deviation, minimum and maximum of every parameter, by node and name."""
     found: Statistics = {}
-    for full, value in net.parameters.values.items():
+    for full, array in net.parameters.values.items():
         node, _, name = full.rpartition(".")
+        value = net.device.memory.look(array)
         numbers = float(value.mean()), float(value.std()), float(value.min()), float(value.max())
         found.setdefault(node, {})[name] = numbers
     return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from PySide6.QtCore import QSignalBlocker, Signal
+from PySide6.QtGui import QStandardItemModel
 from PySide6.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -22,6 +23,7 @@ from PySide6.QtWidgets import (
 )
 
 import nnvis as nv
+from nnvis.device import DEVICES, Place
 from nnvis.errors import NnvisError
 from nnvis.options import TrainOptions
 from ui.document.state import Settings
@@ -111,8 +113,8 @@ class TrainingPanel(QScrollArea):
         self._add("Clip gradient", self.clip, "Longest gradient that is followed; 0: no clipping")
         self.augmentation = self._combo(list(AUGMENTATIONS), self._set_augmentation, editable=True)
         self._add("Augmentation", self.augmentation, "Random shifts and mirror images, so that more is learned")
-        self.device = self._combo(["cpu", "reference"], lambda t: self._change("Device", device=t))
-        self._add("Device", self.device, "cpu: fast; reference: textbook float64, slow")
+        self.device = self._combo(list(DEVICES), lambda t: self._change("Device", device=t))
+        self._add("Device", self.device, "cpu: fast; cuda: an NVIDIA GPU; reference: textbook float64, slow")
         self.seed = self._whole(0, 2**31 - 1, lambda v: self._option("Seed", seed=v))
         self._add("Seed", self.seed, "Initial weights and the order of examples follow from it")
 
@@ -123,6 +125,15 @@ class TrainingPanel(QScrollArea):
         name = QLabel(label)
         name.setToolTip(explanation)
         self._form.addRow(name, widget)
+
+    def offer_devices(self, places: Iterable[Place]) -> None:
+        """Say of each device what it is, and let only those be chosen that this machine has."""
+        model = self.device.model()
+        assert isinstance(model, QStandardItemModel)
+        for place in places:
+            item = model.item(self.device.findText(place.name))
+            item.setEnabled(place.usable)
+            item.setToolTip(place.description)
 
     def _combo(self, items: list[str], act: Callable[[str], None], editable: bool = False) -> QComboBox:
         combo = QComboBox()

@@ -105,6 +105,9 @@ def test_datasets_lists_every_data_set(nnvis):
 def test_devices_says_what_is_usable_and_why_not(nnvis):
     listed = {entry["name"]: entry for entry in nnvis("devices", "--json").json}
     assert listed["cpu"]["usable"] and listed["reference"]["usable"]
+    assert "thread" in listed["cpu"]["description"]
+    if not listed["cuda"]["usable"]:
+        assert listed["cuda"]["description"].startswith("Device 'cuda' cannot be used: ")
     assert "thread" in nnvis("devices").out
 
 
