@@ -22,10 +22,11 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from kernels import cuda
-from kernels.cuda import assembly, matmul, tiles
+from kernels.cuda import assembly, tiles
 from kernels.cuda.assembly import CAPABILITIES, Capability, MissingToolError, Resources
 from kernels.cuda.jit import KERNELS
 from kernels.cuda.loops import Program
+from kernels.cuda.matmul import splits_of
 from kernels.cuda.occupancy import occupancy
 from kernels.cuda.tiles import LARGE, SMALL, Sizes, Tile
 
@@ -177,7 +178,7 @@ def conv_cases(images: int, side: int, inputs: int, outputs: int) -> list[Case]:
     """The three products of a 3x3 convolution of stride 1."""
     pixels, taps = images * side**2, 9
     floats = pixels * (inputs + outputs) + taps * inputs * outputs
-    splits = matmul.splits_of(taps * inputs, outputs, pixels)
+    splits = splits_of(taps * inputs, outputs, pixels)
     weights = Sizes(taps * inputs, outputs, pixels, outputs, splits=splits)
     title = f"{images}x{side}x{side}x{inputs} -> {outputs}"
     return [

@@ -338,6 +338,6 @@ class Sizes:
 
 
 def fitting(sizes: Sizes) -> Tile:
-    """Large tiles, unless there are too few of them to keep a GPU busy."""
+    """Large tiles, unless half of each would be empty, or there are too few of them to keep a GPU busy."""
     large = -(-sizes.rows // LARGE.side) * -(-sizes.columns // LARGE.side) * sizes.products
-    return LARGE if large >= FEW_BLOCKS else SMALL
+    return LARGE if min(sizes.rows, sizes.columns) > SMALL.side and large >= FEW_BLOCKS else SMALL

@@ -72,7 +72,7 @@ def test_more_tokens_than_a_tile_has_agree_both_ways(name):
 
 
 def test_large_tiles_agree_both_ways(monkeypatch):
-    monkeypatch.setattr(tiles, "FEW_BLOCKS", 0)
+    monkeypatch.setattr(tiles, "fitting", lambda sizes: tiles.LARGE)
     assert_both_ways("odd sizes")
 
 

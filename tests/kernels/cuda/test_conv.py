@@ -51,7 +51,7 @@ def test_forward_and_both_gradients(name):
 
 
 def test_large_tiles(monkeypatch):
-    monkeypatch.setattr(tiles, "FEW_BLOCKS", 0)
+    monkeypatch.setattr(tiles, "fitting", lambda sizes: tiles.LARGE)
     test_forward_and_both_gradients("3x3")
 
 

@@ -40,7 +40,7 @@ def test_forward_and_both_gradients(small_blocks, name):
 
 
 def test_large_tiles(small_blocks, monkeypatch):
-    monkeypatch.setattr(tiles, "FEW_BLOCKS", 0)
+    monkeypatch.setattr(tiles, "fitting", lambda sizes: tiles.LARGE)
     check_all("groups")
 
 

@@ -21,8 +21,9 @@ def values(*shape: int) -> np.ndarray:
 
 @pytest.fixture(params=["small tiles", "large tiles"])
 def tile(request, monkeypatch):
-    """Both kernels: with thresholds as they are, the problems of a test would all get small tiles."""
-    monkeypatch.setattr(tiles, "FEW_BLOCKS", 0 if request.param == "large tiles" else 10**9)
+    """Both kernels: the problems of a test would all get small tiles."""
+    chosen = tiles.LARGE if request.param == "large tiles" else tiles.SMALL
+    monkeypatch.setattr(tiles, "fitting", lambda sizes: chosen)
 
 
 @pytest.mark.parametrize("transposed", [(False, False), (False, True), (True, False), (True, True)])
@@ -71,3 +72,8 @@ def test_not_a_number_stays_in_its_row_and_is_not_activated_away():
 def test_nothing_to_multiply_gives_zeros():
     (c,) = on_gpu(matmul.matmul, values(3, 0), values(0, 4), Output(3, 4), False, False)
     assert (c == 0).all()
+
+
+@pytest.mark.parametrize(("rows", "columns", "large"), [(4096, 4096, True), (10**6, 64, False), (200, 200, False)])
+def test_tiles_are_large_where_they_are_filled_and_many(rows, columns, large):
+    assert tiles.fitting(tiles.Sizes(rows, columns, 64, columns)) is (tiles.LARGE if large else tiles.SMALL)
