@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
+
 from nnvis.errors import ConfigError
 from nnvis.layers.base import Cache, Flow, Layer, Pair, PairLike, Shape, image_shape, pair, window_shape
 
@@ -155,11 +157,11 @@ class GlobalAvgPool2d(Layer):
         return (image_shape(self.kind, shapes[0])[2],)
 
     def forward(self, at: Flow) -> None:
-        at.kernels.adaptive_avg_pool2d_forward(at.x, at.y[:, None, None, :])
+        at.kernels.adaptive_avg_pool2d_forward(at.x, _as_image(at.y))
 
     def backward(self, at: Flow) -> None:
         if at.dx is not None:
-            at.kernels.adaptive_avg_pool2d_backward(at.dy[:, None, None, :], at.dx)
+            at.kernels.adaptive_avg_pool2d_backward(_as_image(at.dy), at.dx)
 
 
 @dataclass(frozen=True)
@@ -177,8 +179,14 @@ class GlobalMaxPool2d(Layer):
         return {"argmax": Cache((1, 1, shapes[0][2]), "int32")}
 
     def forward(self, at: Flow) -> None:
-        at.kernels.adaptive_max_pool2d_forward(at.x, at.y[:, None, None, :], at.caches["argmax"])
+        at.kernels.adaptive_max_pool2d_forward(at.x, _as_image(at.y), at.caches["argmax"])
 
     def backward(self, at: Flow) -> None:
         if at.dx is not None:
-            at.kernels.adaptive_max_pool2d_backward(at.dy[:, None, None, :], at.caches["argmax"], at.dx)
+            at.kernels.adaptive_max_pool2d_backward(_as_image(at.dy), at.caches["argmax"], at.dx)
+
+
+def _as_image(vectors: np.ndarray) -> np.ndarray:
+    """A view ``(N, 1, 1, C)`` of vectors (N, C)."""
+    count, channels = vectors.shape
+    return vectors.reshape(count, 1, 1, channels)
