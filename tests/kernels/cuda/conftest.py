@@ -1,4 +1,8 @@
-"""These tests run kernels of the GPU in Python: only where ``NUMBA_ENABLE_CUDASIM=1`` was set when Python began."""
+"""These tests run kernels of the GPU.
+
+It is simulated where ``NUMBA_ENABLE_CUDASIM=1`` was set when Python began, and a real one where ``NNVIS_TEST_GPU=1`` is
+set; without either there is nothing to run them on.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,10 @@ import pytest
 
 from tests import simulator
 
-if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
-    collect_ignore_glob = ["test_*.py"]
-else:
+if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1":
     simulator.install()
+elif os.environ.get("NNVIS_TEST_GPU") != "1":
+    collect_ignore_glob = ["test_*.py"]
 
 
 @pytest.fixture
