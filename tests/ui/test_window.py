@@ -11,6 +11,8 @@ from PySide6.QtCore import QPoint, QPointF, QSize, Qt
 from PySide6.QtGui import QDropEvent
 from PySide6.QtWidgets import QMessageBox
 
+from kernels.cuda import toolkit
+from nnvis.device import Place
 from nnvis.graph import INPUT
 from ui.app import make_application, make_window
 from ui.document import edits, files
@@ -176,6 +178,30 @@ def test_node_steps_light_up_nodes_and_learning_rate_changes_while_paused(qtbot,
     loss = window.docks.scopes[0]
     qtbot.waitUntil(lambda: loss.has_data, timeout=5_000)
     assert "lr 0.5" in str([r.marks for r in loss.runs.values()]) or loss.runs
+
+
+def test_devices_that_are_not_there_cannot_be_chosen_and_say_why(window):
+    there, why = Place("cpu", True, "fast"), Place("cuda", False, "there is no GPU")
+    window.training_panel.offer_devices([there, why])
+    items = window.training_panel.device.model()
+    found = {items.item(row).text(): items.item(row) for row in range(items.rowCount())}
+    assert found["cpu"].isEnabled() and found["reference"].isEnabled()
+    assert not found["cuda"].isEnabled()
+    assert found["cuda"].toolTip() == "there is no GPU"
+
+
+def test_a_project_for_a_device_that_is_not_there_is_explained_and_keeps_its_edits(qtbot, window, monkeypatch):
+    def require():
+        raise toolkit.CudaError("be used", "there is no GPU")
+
+    monkeypatch.setattr(toolkit, "require", require)
+    _choose(qtbot, window, "moons")
+    settings = replace(window.document.state.settings, device="cuda")
+    window.document.apply("Device", replace(window.document.state, settings=settings))
+    qtbot.waitUntil(lambda: window.banner.isVisible(), timeout=20_000)
+    assert "Device 'cuda' cannot be used: there is no GPU" in window.banner.text
+    window.document.stack.undo()
+    qtbot.waitUntil(lambda: window.session.phase is Phase.READY, timeout=20_000)
 
 
 def test_scopes_show_what_the_session_tells(qtbot, window, tmp_path):
