@@ -32,7 +32,7 @@ from nnvis.device import places
 
 ROOT = Path(__file__).resolve().parent.parent
 #: What is learned: networks by name, and the learning rate that suits them.
-LEARNED = {"lenet5": 0.02, "resnet20": 0.05}
+LEARNED = {"lenet5": 0.002, "resnet20": 0.02}
 #: Steps that are taken, and how far the losses of the first ones may be from the CPU's.
 STEPS, FIRST, TOLERANCE = 150, 10, 1e-2
 PARTS = ("kernels", "learn", "speed")
