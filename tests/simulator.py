@@ -90,7 +90,7 @@ def install() -> None:
     module.syncthreads_or = lambda self, vote: int(_vote(vote).any())
 
 
-def tests_passed(folder: Path) -> int:
+def passed_in(folder: Path) -> int:
     """Run the tests of a folder in a process of their own, in which the simulator was chosen when Python began.
 
     Returns

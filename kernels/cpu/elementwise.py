@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from kernels.cpu import broadcast, rectifiers
-from kernels.cpu.jit import inner, kernel, not_noted
+from kernels.cpu.jit import inner, kernel
 from kernels.cpu.jobs import CHUNK, SMALL, run_chunks, run_jobs
 from kernels.cpu.maps import flatten, map_one, map_two
 from kernels.cpu.simd import address
@@ -66,6 +66,13 @@ def multiply_kernel(a, b, y):
 def scale_kernel(x, y, factor):
     """``y = factor x``."""
     run_chunks(_scale_body, (address(x), address(y), factor), y.size, CHUNK, y.size < SMALL)
+
+
+@kernel("void(f4[::1], f4)", parallel=False)
+def fill_kernel(y, value):
+    """``y = value``."""
+    for i in range(y.size):
+        y[i] = value
 
 
 # --- copies of rows ------------------------------------------------------------------------------
@@ -239,8 +246,7 @@ def fill(y: np.ndarray, value: float) -> None:
         Output.
     value : float
     """
-    not_noted()
-    y.fill(value)
+    fill_kernel(*flatten(y), value)
 
 
 def copy_columns(src: np.ndarray, dst: np.ndarray, src_start: int, dst_start: int, width: int) -> None:

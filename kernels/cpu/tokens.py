@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from kernels.cpu.elementwise import copy_columns
+from kernels.cpu.jit import not_noted
 
 
 def _flat(array: np.ndarray) -> np.ndarray:
@@ -21,6 +22,7 @@ def prepend_token_forward(x: np.ndarray, token: np.ndarray, y: np.ndarray) -> No
     y : ndarray (N, T + 1, D)
         Output.
     """
+    not_noted()
     copy_columns(_flat(x), _flat(y), 0, token.size, x.shape[1] * x.shape[2])
     y[:, 0] = token
 
@@ -39,4 +41,5 @@ def prepend_token_backward(dy: np.ndarray, dx: np.ndarray | None, dtoken: np.nda
     if dx is not None:
         copy_columns(_flat(dy), _flat(dx), dy.shape[2], 0, dx.shape[1] * dx.shape[2])
     if dtoken is not None:
+        not_noted()
         np.sum(dy[:, 0], axis=0, out=dtoken)

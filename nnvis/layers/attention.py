@@ -35,6 +35,7 @@ class MultiHeadAttention(Layer):
     """
 
     family: ClassVar[str] = "attention"
+    repeats: ClassVar[bool] = True
 
     num_heads: int = 1
     bias: bool = True
@@ -133,6 +134,7 @@ class Attention(Layer):
     """
 
     family: ClassVar[str] = "attention"
+    repeats: ClassVar[bool] = True
     arity: ClassVar[int | None] = 3
 
     num_heads: int = 1

@@ -41,6 +41,7 @@ class DeformConv2d(Conv2d):
     """
 
     arity: ClassVar[int | None] = None
+    repeats: ClassVar[bool] = True
 
     def output_shape(self, *shapes: Shape) -> Shape:
         if len(shapes) > 3:

@@ -127,6 +127,7 @@ class Split(Layer):
     """
 
     family: ClassVar[str] = "merge"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     sections: int | tuple[int, ...] = 2

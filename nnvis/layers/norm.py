@@ -143,6 +143,8 @@ class LayerNorm(_WithinExample):
     Ba, Kiros and Hinton, "Layer Normalization", 2016.
     """
 
+    repeats: ClassVar[bool] = True
+
     eps: float = 1e-5
     affine: bool = True
 
@@ -184,6 +186,8 @@ class GroupNorm(_WithinExample):
     ``y = gamma * (x - mean) / sqrt(var + eps) + beta`` with the biased variance. Training and inference are alike.
     Wu and He, "Group Normalization", 2018.
     """
+
+    repeats: ClassVar[bool] = True
 
     num_groups: int = 1
     eps: float = 1e-5
@@ -239,6 +243,7 @@ class LocalResponseNorm(Layer):
     """
 
     family: ClassVar[str] = "normalisation"
+    repeats: ClassVar[bool] = True
 
     size: int = 5
     alpha: float = 1e-4

@@ -32,6 +32,7 @@ class Upsample(Layer):
     """
 
     family: ClassVar[str] = "shape"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     scale_factor: PairLike = 2

@@ -67,6 +67,7 @@ class ZeroPad2d(Layer):
     """
 
     family: ClassVar[str] = "shape"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     padding: PairLike = 1
@@ -105,6 +106,7 @@ class PadChannels(Layer):
     """
 
     family: ClassVar[str] = "shape"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     padding: PairLike = 1

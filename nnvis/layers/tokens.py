@@ -52,6 +52,7 @@ class ClassToken(Layer):
     """
 
     family: ClassVar[str] = "attention"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     weight_init: Any = None
@@ -85,6 +86,7 @@ class PositionEmbedding(Layer):
     """
 
     family: ClassVar[str] = "attention"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
     passes_gradient: ClassVar[bool] = True
 
@@ -111,6 +113,7 @@ class SelectToken(Layer):
     """
 
     family: ClassVar[str] = "attention"
+    repeats: ClassVar[bool] = True
     backward_reads: ClassVar[frozenset[str]] = frozenset({"dy"})
 
     index: int = 0

@@ -86,6 +86,11 @@ def test_accumulating_and_scaling_agree(shape, seed, factor):
     check("scale_forward", a, blank(*shape), factor, outputs=[1], tolerance=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1,), (3, 5), (2, 7, 11)])
+def test_all_elements_get_one_value(shape):
+    check("fill", blank(*shape), -1.5, outputs=[0], tolerance=0.0)
+
+
 @FEW
 @given(
     rows=st.sampled_from([1, 5, 2000]),
