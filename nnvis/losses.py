@@ -100,8 +100,16 @@ class BoundLoss:
 
     def __call__(self, targets: Any) -> float:
         """Mean loss for these targets (N,) or (N, ...)."""
-        self._memory.write(self.work["targets"], self.loss.check_targets(targets, self._shape))
+        self.compute(targets)
+        return self.value()
+
+    def compute(self, targets: Any) -> None:
+        """Have losses and gradient computed for these targets, without waiting for the device."""
+        self._memory.upload(self.work["targets"], self.loss.check_targets(targets, self._shape))
         self._compute()
+
+    def value(self) -> float:
+        """Mean of the losses computed last."""
         self.losses = self._memory.look(self.per_example)
         return float(self.losses.sum(dtype=np.float64)) / self.losses.size
 
@@ -130,12 +138,19 @@ class PlanLoss:
 
     def __call__(self, targets: Any) -> float:
         """The sum, for these targets (N,) or (N, ...); writes the output gradients."""
-        total = 0.0
+        self.compute(targets)
+        return self.value()
+
+    def compute(self, targets: Any) -> None:
+        """Have the losses and the output gradients computed, without waiting for the device."""
         for weight, bound in self._parts:
-            total += weight * bound(targets)
+            bound.compute(targets)
             if weight != 1 and bound.gradient is not None:
                 self._scale(bound.gradient, bound.gradient, weight)
-        return total
+
+    def value(self) -> float:
+        """The sum of those computed last."""
+        return sum(weight * bound.value() for weight, bound in self._parts)
 
 
 @dataclass(frozen=True)

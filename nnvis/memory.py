@@ -118,6 +118,9 @@ class Memory(Protocol):
     def upload(self, target: Any, values: np.ndarray) -> None:
         """:meth:`write` for a batch, without waiting for what the device is computing."""
 
+    def copy(self, target: Any, source: Any) -> None:
+        """Copy one array of the device to another, without waiting for what the device is computing."""
+
     def read(self, array: Any) -> np.ndarray:
         """A copy of `array` on the host."""
 
@@ -133,7 +136,7 @@ class HostMemory:
     def write(self, target: np.ndarray, values: Any) -> None:
         np.copyto(target, values, casting="unsafe")
 
-    upload = write
+    upload = copy = write
 
     def read(self, array: np.ndarray) -> np.ndarray:
         return array.copy()
@@ -158,6 +161,7 @@ class Arena:
         """Make room; True if the block moved, so that older views are void."""
         if nbytes <= self.block.size:
             return False
+        self.block = self._memory.zeros(0)  # so that the old one can go before the new one comes
         self.block = self._memory.zeros(nbytes)
         return True
 

@@ -30,7 +30,8 @@ class _Pass:
     plan: Plan
     step: int
     version: int
-    dys: dict[str, np.ndarray] | None = None
+    #: Where the gradient began, on the device.
+    dys: Mapping[str, Any] | None = None
 
 
 class Network:
@@ -171,7 +172,7 @@ class Network:
         if dys is not None:
             for name, gradient in gradients.items():
                 memory.write(gradient, dys.get(name, 0.0))
-        last.dys = {name: memory.read(gradient) for name, gradient in gradients.items()}
+        last.dys = last.plan.keep_output_gradients()
         last.plan.run_backward(after)
 
     def plan(self, batch: int, mode: Mode, watched: frozenset[str] | None = None) -> Plan:
@@ -183,8 +184,9 @@ class Network:
         key = (batch, mode, watched, constants)
         if key not in self._plans:
             plan = Plan(self.graph, batch, mode, self.device, watched, self.precision == "exact")
-            if self._arena.reserve(plan.nbytes):
+            if plan.nbytes > self._arena.block.size:
                 self._plans.clear()
+                self._arena.reserve(plan.nbytes)
             plan.bind(self._arena, self.parameters, self.buffers, constants)
             self._plans[key] = plan
         return self._plans[key]
@@ -211,6 +213,10 @@ class Network:
             self._frozen -= 1
             if not self._frozen:
                 self._forget_constants()
+
+    def holds(self, plan: Plan) -> bool:
+        """Whether a plan is still in use, or was given up when another one needed more memory."""
+        return any(each is plan for each in self._plans.values())
 
     def _forget_constants(self) -> None:
         self._plans = {key: plan for key, plan in self._plans.items() if not key[-1]}
@@ -290,7 +296,7 @@ class Network:
         plan.run_forward()
         self._last = _Pass(plan, last.step, last.version)
         if last.dys is not None:
-            self.finish_pass(last.dys)
+            self.finish_pass(self._read(last.dys))
 
     def first_non_finite(self) -> str | None:
         """Name of the first node, in execution order, whose output in the latest pass holds NaN or infinity."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import math
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -144,6 +144,8 @@ class Plan:
                 reads[self._owner[node.name]].add(FOREVER)
         for name in self.weights:
             reads[self._owner[name]].add(len(self.nodes))
+        if self.mode.backward:  # what the network answered can be looked at when the way back has been asked for, too
+            reads[self._owner[next(iter(self.weights))]].add(FOREVER)
         reads[INPUT].add(FOREVER)  # a pass can be replayed to look at it
         return reads
 
@@ -271,6 +273,7 @@ class Plan:
     ) -> None:
         """Make the array views and the list of calls; with `constants` parameters and buffers will not change."""
         self._arena, self._constants = arena, constants
+        self._kept: dict[str, np.ndarray] = {}
         self.flows = {node.name: self._make_flow(node, parameters, buffers) for node in self.nodes}
         self.input = self._array(self._values[INPUT], INPUT)
         #: Every output by name, the network's own first.
@@ -366,6 +369,15 @@ class Plan:
     def output_gradient(self) -> np.ndarray:
         """The gradient with respect to the network's own output."""
         return next(iter(self.output_gradients.values()))
+
+    def keep_output_gradients(self) -> Mapping[str, np.ndarray]:
+        """Copies of where the gradient begins, whose memory is reused on its way back; kept until the next ones."""
+        for name, gradient in self.output_gradients.items():
+            if name not in self._kept:
+                made = self.device.memory.zeros(gradient.size * gradient.dtype.itemsize)
+                self._kept[name] = made.view(gradient.dtype).reshape(gradient.shape)
+            self.device.memory.copy(self._kept[name], gradient)
+        return self._kept
 
     # --- running ------------------------------------------------------------------------------------------
 

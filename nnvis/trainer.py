@@ -128,12 +128,14 @@ class Trainer:
         net = self.net
         plan = net.start_pass(x, _TRAINING)
         plan.run_forward(self._observing(lambda name: forward_record(plan, name)))
-        loss = self._loss_of(plan)(labels)
+        bound = self._loss_of(plan)
+        bound.compute(labels)
+        self._observe(lambda: loss_record(plan, bound.value()))
+        net.finish_pass(after=self._observing(lambda name: backward_record(plan, name)))
+        loss = bound.value()  # only now, so that a device that works on its own has all of it to do
         if not math.isfinite(loss):
             raise self._diverged(f"The loss is {describe_loss(loss)}")
         correct = count_correct(self.loss, net.device.memory.look(plan.output), labels)
-        self._observe(lambda: loss_record(plan, loss))
-        net.finish_pass(after=self._observing(lambda name: backward_record(plan, name)))
         norm, scale = self._clip()
         self.updater.update(lr, scale)
         self.last = StepResult(loss, plan.batch, correct, norm)
@@ -158,7 +160,9 @@ class Trainer:
         """The loss bound to this plan's arrays; made anew when the network has moved them."""
         bound = self._bound.get(plan.batch)
         if bound is None or bound.plan is not plan:
-            self._bound[plan.batch] = bound = PlanLoss(self.loss, plan)
+            bound = PlanLoss(self.loss, plan)
+            held = {size: each for size, each in self._bound.items() if self.net.holds(each.plan)}
+            self._bound = held | {plan.batch: bound}
         return bound
 
     def _clip(self) -> tuple[float | None, float]:

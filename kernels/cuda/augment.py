@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kernels.cuda import launch
+from kernels.cuda import launch, toolkit
 from kernels.cuda.indices import divided
 from kernels.cuda.jit import Kernel, kernel
 from kernels.cuda.maps import flat
@@ -107,7 +107,7 @@ def _check_index(index: Any, images: int) -> None:
     """Refuse an index that is not an image; waits for the GPU."""
     wrong = room("wrong images", 1, np.int32)
     wrong_images_kernel(launch.blocks(1, threads=launch.THREADS), index, wrong, images)
-    if wrong.copy_to_host()[0]:
-        found = index.copy_to_host()
+    if toolkit.to_host(wrong)[0]:
+        found = toolkit.to_host(index)
         bad = found[(found < 0) | (found >= images)][0]
         raise ValueError(f"image {bad} does not lie in 0 ... {images - 1}")

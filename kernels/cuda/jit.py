@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from kernels.cuda.launch import Shape
+from kernels.cuda.relaunch import relaunching
 from kernels.cuda.toolkit import SIMULATED, cuda, explained, ptx_of, stream
 
 #: Every entry point by name, in the order of definition.
@@ -66,12 +66,9 @@ class Kernel:
         self.compile()
         where = shape.blocks, shape.threads, stream()
         with explained(f"run the kernel {self.name}"):
-            self._launch(where, arguments)
+            self._compiled[where](*arguments)
         if _taking.calls is not None:
-            _taking.calls.append(functools.partial(self._launch, where, arguments))
-
-    def _launch(self, where: tuple, arguments: tuple) -> None:
-        self._compiled[where](*arguments)
+            _taking.calls.append(relaunching(self._compiled, where, arguments))
 
     def ptx(self, capability: tuple[int, int]) -> str:
         """What the compiler makes of it for GPUs of this compute capability; needs none."""

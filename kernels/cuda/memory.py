@@ -12,7 +12,7 @@ import numpy as np
 
 from kernels.cuda import toolkit
 from kernels.cuda.elementwise import fill
-from kernels.cuda.toolkit import SIMULATED, cuda, explained
+from kernels.cuda.toolkit import SIMULATED, explained
 from kernels.cuda.uploads import Uploads
 
 _uploads = Uploads()
@@ -39,7 +39,8 @@ def write(target: Any, values: Any) -> None:
     sent = np.empty(target.shape, target.dtype)
     np.copyto(sent, values, casting="unsafe")
     with explained("take an array"):
-        target.copy_to_device(sent)
+        target.copy_to_device(sent, stream=toolkit.stream())
+        toolkit.wait()
 
 
 def upload(target: Any, values: Any) -> None:
@@ -50,17 +51,13 @@ def upload(target: Any, values: Any) -> None:
         _uploads.send(target, values)
 
 
-def read(array: Any) -> np.ndarray:
-    """The numbers of `array`, on the host; waits for the kernels that write them."""
-    with explained("give back an array"):
-        return array.copy_to_host()
+def copy(target: Any, source: Any) -> None:
+    """Copy between two arrays of the GPU, without waiting for it."""
+    with explained("copy an array"):
+        target.copy_to_device(source, stream=toolkit.stream())
 
 
+#: The numbers of an array, on the host; waits for the kernels that write them.
+read = toolkit.to_host
 #: What the host can look at, which here is a copy.
 look = read
-
-
-def finish() -> None:
-    """Wait until the GPU has done all that it was asked for; errors of kernels come to light here."""
-    with explained("finish its work"):
-        cuda.synchronize()

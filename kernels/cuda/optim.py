@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numba import float32, float64
 
-from kernels.cuda import launch
+from kernels.cuda import launch, toolkit
 from kernels.cuda.formulas import clamp
 from kernels.cuda.jit import Kernel, inner, kernel
 from kernels.cuda.maps import flat, flatten, map_one
@@ -142,7 +142,7 @@ def _total(share: Kernel, whole: Kernel, x: Any, dtype: Any) -> float:
     sums, total = room("sums of blocks", blocks, dtype), room("sum", 1, dtype)
     share(launch.blocks(blocks, threads=launch.THREADS), flat(x), sums)
     whole(launch.blocks(1, threads=launch.THREADS), sums, total)
-    return float(total.copy_to_host()[0])
+    return float(toolkit.to_host(total)[0])
 
 
 # --- the functions -------------------------------------------------------------------------------

@@ -175,6 +175,7 @@ def make_product(name: str, left: Operand, right: Operand, tile: Tile) -> Kernel
     line_floats = side + 4
     half = depth * line_floats
     both = 2 * half
+    assert both % 4 == 0, "the second array in shared memory would not begin where four floats can be read at once"
     results = part * part
     across = side // part
     fours = part // 4

@@ -25,6 +25,8 @@ with warnings.catch_warnings():
 #: The package, of which type checkers know too little.
 cuda: Any = _cuda
 
+numba.config.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # type: ignore[attr-defined]  # of every small array
+
 #: Whether kernels run in Python.
 SIMULATED = bool(numba.config.ENABLE_CUDASIM)  # type: ignore[attr-defined]
 
@@ -119,7 +121,7 @@ _MEANINGS = {
     "CUDA_ERROR_LAUNCH_TIMEOUT": "a kernel ran longer than the display driver allows",
     "CUDA_ERROR_ILLEGAL_ADDRESS": "a kernel read or wrote outside its arrays, which is a fault of nnvis",
     "CUDA driver library cannot be found": "there is no NVIDIA driver in this machine",
-    "libcuda": "there is no NVIDIA driver in this machine",
+    "libcuda.so": "there is no NVIDIA driver in this machine",
 }
 
 
@@ -129,6 +131,7 @@ def require() -> None:
         return
     with explained("be used"):
         cuda.current_context()
+        stream()
 
 
 @functools.cache
@@ -138,6 +141,12 @@ def stream() -> Any:
     It is not the default one: that would wait for copies on other streams, and they for it.
     """
     return 0 if SIMULATED else cuda.stream()
+
+
+def wait() -> None:
+    """Wait for what was asked for on that stream; errors of kernels come to light here."""
+    if not SIMULATED:
+        stream().synchronize()
 
 
 def gpus() -> list[Gpu]:
@@ -175,7 +184,17 @@ def ptx_of(function: Callable, signature: str, capability: tuple[int, int]) -> s
 def to_device(array: np.ndarray):
     """A copy of an array in the GPU's memory."""
     with explained("take an array"):
-        return cuda.to_device(np.ascontiguousarray(array))
+        made = cuda.to_device(np.ascontiguousarray(array), stream=stream())
+        wait()
+    return made
+
+
+def to_host(array) -> np.ndarray:
+    """A copy of an array of the GPU; waits for the kernels that write it."""
+    with explained("give back an array"):
+        found = array.copy_to_host(stream=stream())
+        wait()
+    return found
 
 
 def empty(count: int, dtype=np.float32):

@@ -8,6 +8,7 @@ read the batch before, and from there to its place when those are done. The two 
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
@@ -22,49 +23,56 @@ class _Turn:
     """Pinned memory, the room on the GPU that it is copied to, and when that room is full and empty again."""
 
     def __init__(self, count: int, dtype: np.dtype):
-        self.count, self.dtype = count, dtype
         self.pinned = cuda.pinned_array(count, dtype)
         self.room = toolkit.empty(count, dtype)
         self.arrived, self.emptied = cuda.event(timing=False), cuda.event(timing=False)
 
-    def fits(self, count: int, dtype: np.dtype) -> bool:
-        """Whether it is for arrays of this size and type."""
-        return (self.count, self.dtype) == (count, dtype)
+    def wait(self) -> None:
+        """Let both copies end."""
+        self.arrived.synchronize()
+        self.emptied.synchronize()
 
 
 class Uploads:
-    """Sends batches, two of which may be on their way."""
+    """Sends arrays of any size and type; of each type two may be on their way."""
 
     def __init__(self) -> None:
-        self._turns: list[_Turn | None] = [None] * _TURNS
-        self._next = 0
+        self._turns: dict[np.dtype, list[_Turn | None]] = {}
         self._stream: Any = None
+        self._lock = threading.Lock()
 
     def send(self, target: Any, values: Any) -> None:
         """Give the device array `target` these numbers of the host; kernels that are called from now on see them."""
-        with explained("take a batch"):
-            turn = self._turn(math.prod(target.shape), np.dtype(target.dtype))
-            np.copyto(turn.pinned.reshape(target.shape), values, casting="unsafe")
-            self._copy(turn, target)
+        count = math.prod(target.shape)
+        if not count:
+            return
+        toolkit.require()  # events do not make their thread the GPU's
+        with self._lock, explained("take a batch"):
+            turn = self._turn(count, np.dtype(target.dtype))
+            np.copyto(turn.pinned[:count].reshape(target.shape), values, casting="unsafe")
+            self._copy(turn, target, count)
 
-    def _copy(self, turn: _Turn, target: Any) -> None:
+    def _copy(self, turn: _Turn, target: Any, count: int) -> None:
         """From pinned memory to the room, and from there to `target` when all that was asked for before is done."""
-        computing = toolkit.stream()
+        computing, room = toolkit.stream(), turn.room[:count]
         turn.emptied.wait(self._stream)
-        turn.room.copy_to_device(turn.pinned, stream=self._stream)
+        room.copy_to_device(turn.pinned[:count], stream=self._stream)
         turn.arrived.record(self._stream)
         turn.arrived.wait(computing)
-        target.reshape(turn.count).copy_to_device(turn.room, stream=computing)
+        target.reshape(count).copy_to_device(room, stream=computing)
         turn.emptied.record(computing)
 
     def _turn(self, count: int, dtype: np.dtype) -> _Turn:
-        """The turn after the last one, whose pinned memory has been read."""
+        """The turn after the last one, large enough, whose pinned memory has been read."""
         if self._stream is None:
             self._stream = cuda.stream()
-        self._next = (self._next + 1) % _TURNS
-        turn = self._turns[self._next]
-        if turn is None or not turn.fits(count, dtype):
-            self._turns[self._next] = turn = _Turn(count, dtype)
-        else:
+        turns = self._turns.setdefault(dtype, [None] * _TURNS)
+        turn = turns.pop(0)
+        if turn is not None and len(turn.pinned) >= count:
             turn.arrived.synchronize()
+        else:
+            if turn is not None:
+                turn.wait()
+            turn = _Turn(count, dtype)
+        turns.append(turn)
         return turn

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import types as types_module
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
-from numba.core import sigutils, types
+from numba.core import sigutils, types, typing
 
 import nnvis as nv
 from kernels.cuda import jit, memory, toolkit, uploads
+from kernels.cuda.relaunch import relaunching
 from nnvis.probe import Probe
 from nnvis.zoo.registry import ENTRIES
 from tests.nnvis.check_layer import graph_of
@@ -89,21 +91,6 @@ class Marshal:
             self._prepare_args(kind, value, 0, [], [])
 
 
-@pytest.fixture
-def gpu(monkeypatch):
-    """A device "cuda" that computes nothing."""
-    monkeypatch.setattr(toolkit, "require", lambda: None)
-    monkeypatch.setattr(toolkit.cuda, "device_array", empty)
-    monkeypatch.setattr(toolkit.cuda, "to_device", lambda array: empty(array.size, array.dtype).reshape(array.shape))
-    monkeypatch.setattr(devices, "get_context", lambda *_: None)
-    monkeypatch.setattr(devices._runtime, "ensure_context", contextlib.nullcontext)
-    monkeypatch.setattr(devicearray._driver, "MemoryPointer", lambda context, pointer, size: Memory(0, 0))
-    monkeypatch.setattr(devicearray.DeviceNDArray, "copy_to_host", to_host)
-    monkeypatch.setattr(devicearray.DeviceNDArray, "copy_to_device", to_device)
-    monkeypatch.setattr(jit, "stream", lambda: 0)
-    monkeypatch.setattr(jit.Kernel, "compile", _marshal)
-
-
 class Event:
     """What happens to an event of the GPU, noted in `log`."""
 
@@ -125,14 +112,32 @@ def streams(monkeypatch):
     monkeypatch.setattr(toolkit, "stream", lambda: "computing")
     monkeypatch.setattr(toolkit.cuda, "pinned_array", np.empty)
     monkeypatch.setattr(memory, "_uploads", uploads.Uploads())
-    copy = devicearray.DeviceNDArray.copy_to_device
 
     def noted(array: Any, ary: Any, stream: Any = 0) -> None:
-        copy(array, ary)
+        to_device(array, ary)
         Event.log.append(("copy", stream))
 
     monkeypatch.setattr(devicearray.DeviceNDArray, "copy_to_device", noted)
     return Event.log
+
+
+@pytest.fixture
+def gpu(monkeypatch, streams):
+    """A device "cuda" that computes nothing."""
+    monkeypatch.setattr(toolkit, "require", lambda: None)
+    monkeypatch.setattr(toolkit.cuda, "device_array", empty)
+    monkeypatch.setattr(toolkit.cuda, "to_device", _to_device)
+    monkeypatch.setattr(devices, "get_context", lambda *_: None)
+    monkeypatch.setattr(devices._runtime, "ensure_context", contextlib.nullcontext)
+    monkeypatch.setattr(devicearray._driver, "MemoryPointer", lambda context, pointer, size: Memory(0, 0))
+    monkeypatch.setattr(devicearray.DeviceNDArray, "copy_to_host", to_host)
+    monkeypatch.setattr(toolkit, "wait", lambda: None)
+    monkeypatch.setattr(jit, "stream", lambda: 0)
+    monkeypatch.setattr(jit.Kernel, "compile", _marshal)
+
+
+def _to_device(array: np.ndarray, stream: Any = 0) -> Any:
+    return empty(array.size, array.dtype).reshape(array.shape)
 
 
 def _marshal(kernel: jit.Kernel) -> None:
@@ -155,15 +160,59 @@ def test_steps_and_answers_call_kernels_with_arguments_that_the_driver_takes(gpu
     assert sum(kernel._compiled is not None for kernel in jit.KERNELS.values()) > 5
 
 
+def test_a_kernel_is_launched_again_with_the_arguments_that_were_made_for_the_first_time(gpu, monkeypatch):
+    """The package's own kernel class and launch; only the last call, that of the driver, is replaced."""
+    if not hasattr(dispatcher.driver, "launch_kernel"):
+        pytest.skip("another way of launching")
+    seen: list[tuple] = []
+
+    def launch(handle, *numbers, cooperative=False):
+        *where, shared, stream, made = numbers
+        seen.append((handle, tuple(where), shared, stream, [each.value for each in made]))
+
+    class Library:
+        def get_cufunc(self):
+            return type("Function", (), {"handle": "function"})
+
+    monkeypatch.setattr(dispatcher.driver, "launch_kernel", launch)
+    kernel = dispatcher._Kernel.__new__(dispatcher._Kernel)
+    signature = signature_of("void(float32[::1], UniTuple(int32, 3), float32)")
+    vars(kernel).update(extensions=[], debug=False, cooperative=False, signature=signature, _codelibrary=Library())
+    arguments = empty(7), (1, 2, 3), 0.5
+    again = relaunching(Compiled(kernel), ((2, 1, 1), (256, 1, 1), 0), arguments)
+    kernel.launch(arguments, (2, 1, 1), (256, 1, 1))
+    monkeypatch.setattr(dispatcher._Kernel, "_prepare_args", lambda *_: pytest.fail("made anew"))
+    again(), again()
+    assert seen[0] == seen[1] == seen[2]
+    assert seen[0][:3] == ("function", (2, 1, 1, 256, 1, 1), 0)
+    assert seen[0][4][-4:] == [1, 2, 3, 0.5]
+
+
+class Compiled:
+    """As the package has compiled kernels: by types of arguments, and to be given the shape of a launch."""
+
+    def __init__(self, kernel):
+        self.overloads = {"": kernel}
+
+    def __getitem__(self, where):
+        griddim, blockdim, stream = where
+        return types_module.SimpleNamespace(griddim=griddim, blockdim=blockdim, stream=stream, sharedmem=0)
+
+
+def signature_of(text: str) -> Any:
+    arguments, result = sigutils.normalize_signature(text)
+    return typing.signature(result, *arguments)
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case[0].kind)
-def test_every_layer_calls_kernels_with_arguments_that_the_driver_takes(gpu, streams, case):
+def test_every_layer_calls_kernels_with_arguments_that_the_driver_takes(gpu, case):
     net = nv.Network(graph_of(case[0], list(case[1:])), device="cuda")
     for training in (True, False):
         y = net.forward(np.zeros((2, *net.input_shape)), training)
         net.backward(y)
 
 
-def test_all_that_a_run_asks_of_a_network_goes_there_and_back(gpu, streams):
+def test_all_that_a_run_asks_of_a_network_goes_there_and_back(gpu):
     net = nv.Network(nv.zoo.resnet20_cifar(), device="cuda")
     trainer = nv.Trainer(net, optimizer=nv.Adam(), clip_norm=1.0, clip_value=0.1)
     x, labels = np.zeros((3, 32, 32, 3), np.uint8), np.arange(3)
@@ -194,3 +243,6 @@ def test_a_batch_is_copied_beside_the_computing_and_two_take_turns(gpu, streams)
     del streams[:]
     sender.send(target, np.ones((2, 3)))  # into pinned memory that must have been read by now
     assert streams == [("synchronize",), *way]
+    del streams[:]
+    sender.send(empty(9), np.ones(9))  # into larger memory, when the smaller one is in nobody's use
+    assert streams == [("synchronize",), ("synchronize",), *way]
