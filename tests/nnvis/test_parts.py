@@ -129,7 +129,7 @@ def test_parts_of_a_gradient_are_written_side_by_side(other):
     parts = [conv(g, g.add(nv.Split((2, 5), n), x, name=f"split{n}"), 7, f"conv{n}") for n in (1, 0)]
     g.output = g.add(nv.Add(), [*parts, x, x] if other else parts)
     plan = nv.Network(g).plan(3, TRAINING)
-    sums = sum(len(step.sums) for step in plan._backward)
+    sums = sum(len(step.sums) for step in plan._lives.backward)
     assert sums == (3 if other else 0)
     alone, exact = nv.Network(g, seed=1), nv.Network(g, "reference", seed=1)
     for ours, theirs in zip(passes(alone), passes(exact), strict=True):
